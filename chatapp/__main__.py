@@ -1,0 +1,5 @@
+"""`python -m chatapp` is `chatapp`."""
+
+from chatapp.cli import main
+
+main()

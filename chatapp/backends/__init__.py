@@ -1,0 +1,1 @@
+"""Who produces tokens. Every backend has the one interface of `chatapp.backends.base`."""

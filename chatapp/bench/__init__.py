@@ -1,0 +1,1 @@
+"""Many requests, one report. The headless half of compare and verify stands on it."""

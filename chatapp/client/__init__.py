@@ -1,0 +1,1 @@
+"""The screen's side of the wire: connection, conversations, saved conversations."""

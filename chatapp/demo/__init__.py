@@ -1,0 +1,1 @@
+"""Scripted demos: the same on every stage."""

@@ -1,0 +1,1 @@
+"""The sourced performance model: facts, systems, models, prediction, calibration. Pure."""

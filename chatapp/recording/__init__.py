@@ -1,0 +1,1 @@
+"""Recordings: a run as it happened, written safely, replayed exactly."""

@@ -1,0 +1,97 @@
+"""One list of what a secret is, used for logs, errors, recordings and evidence alike.
+
+Two lists drift apart, and what one accepts the other leaks (facts behind this: aimock 1.38, vcrpy issue 961). Secrets
+are found by value (every key this process has loaded) and by shape (what keys of known kinds look like).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+_SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("bearer", re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{8,}")),
+    ("jwt", re.compile(r"()\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*")),
+    ("key", re.compile(r"()\b(?:sk|csk|gsk|xai|nvapi|pk|rk|fw|tgp_v1|hf)[-_][A-Za-z0-9_-]{16,}")),
+    ("google", re.compile(r"()\bAIza[A-Za-z0-9_-]{30,}")),
+    ("aws", re.compile(r"()\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")),
+    ("github", re.compile(r"()\bgh[pousr]_[A-Za-z0-9]{30,}")),
+    ("userinfo", re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s:@]+:[^/\s@]+(?=@)")),
+    ("parameter", re.compile(r"(?i)([?&](?:api[_-]?key|key|token|access_token|secret)=)[^&#\s\"']{4,}")),
+)
+
+
+class Secret:
+    """A value that does not show itself. Loading one registers it with the process-wide redactor."""
+
+    __slots__ = ("_value", "name")
+
+    def __init__(self, name: str, value: str) -> None:
+        self.name = name
+        self._value = value
+        REDACTOR.add(name, value)
+
+    def reveal(self) -> str:
+        """Return the value itself; only for the place that sends it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret({self.name!r}, ***)"
+
+    __str__ = __repr__
+
+
+class Redactor:
+    """Replaces secrets in text by `[REDACTED:name]` and counts them.
+
+    Args:
+        patterns: the user's own regular expressions, applied last.
+    """
+
+    def __init__(self, patterns: Iterable[re.Pattern[str]] = ()) -> None:
+        self.hits = 0
+        self._values: dict[str, str] = {}
+        self._exact: re.Pattern[str] | None = None
+        self._patterns = tuple(patterns)
+
+    def add(self, name: str, value: str) -> None:
+        """Register an exact secret. Values under 6 characters are ignored: they would blank ordinary text."""
+        if len(value) >= 6 and value not in self._values:
+            self._values[value] = name
+            longest_first = sorted(self._values, key=len, reverse=True)
+            self._exact = re.compile("|".join(map(re.escape, longest_first)))
+
+    def with_patterns(self, patterns: Iterable[re.Pattern[str]]) -> Redactor:
+        """Return a redactor with the same secrets, its own patterns and its own count."""
+        other = Redactor((*self._patterns, *patterns))
+        for value, name in self._values.items():
+            other.add(name, value)
+        return other
+
+    def text(self, text: str) -> str:
+        """Return the text without secrets."""
+        if self._exact is not None:
+            text, hits = self._exact.subn(lambda m: f"[REDACTED:{self._values[m[0]]}]", text)
+            self.hits += hits
+        for name, shape in _SHAPES:
+            text, hits = shape.subn(rf"\1[REDACTED:{name}]", text)
+            self.hits += hits
+        for pattern in self._patterns:
+            text, hits = pattern.subn("[REDACTED:pattern]", text)
+            self.hits += hits
+        return text
+
+    def value(self, value: Any) -> Any:
+        """Return a JSON-like value with every string in it redacted, keys included."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {self.value(k): self.value(v) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.value(v) for v in value]
+        return value
+
+
+REDACTOR = Redactor()
+"""The process-wide redactor: knows every `Secret` this process has loaded."""

@@ -1,0 +1,1 @@
+"""What a timed answer is: events, timeline, metrics, token counts, statistics. Pure: no I/O, no clock, no screen."""

@@ -1,0 +1,1 @@
+"""Making model text safe and readable: sanitizing and streaming Markdown. Pure."""
