@@ -127,5 +127,5 @@ def nearest_names(name: str, known: Iterable[str], *, limit: int = 3) -> list[st
     """Return up to `limit` known names that look like `name`, the likeliest first."""
     from rapidfuzz import fuzz, process  # 20 ms to import, and only errors need it
 
-    found = process.extract(name, list(known), scorer=fuzz.WRatio, limit=limit, score_cutoff=55)
+    found = process.extract(name, list(known), scorer=fuzz.WRatio, processor=str.lower, limit=limit, score_cutoff=55)
     return [match for match, _score, _index in found]
