@@ -6,29 +6,8 @@ from chatapp.stream.timeline import Timeline
 
 
 def snapshot(phase="streaming", characters=0, **figures):
-    empty = dict.fromkeys(
-        [
-            "elapsed_ms",
-            "ttft_ms",
-            "ttfa_ms",
-            "e2e_ms",
-            "live_tps",
-            "output_speed_tps",
-            "peak_tps",
-            "icl_p50_ms",
-            "icl_p99_ms",
-            "input_tokens",
-            "output_tokens",
-            "reasoning_tokens",
-            "characters_per_s",
-            "common_tps",
-            "ttft_uncertain_ms",
-            "speed_uncertain",
-            "server_timing",
-            "time_shares",
-            "connect_ms",
-        ]
-    )
+    optional = ("int | None", "float | None", "ServerTiming | None", "TimeShares | None")
+    empty = {name: None for name, kind in Snapshot.__annotations__.items() if kind in optional}
     fixed = {
         "input_estimated": False,
         "output_estimated": False,
