@@ -96,7 +96,7 @@ class SseDecoder:
             self._partial.append(head)
             return b""
         self._started = True
-        return head[len(_BOM) :] if head.startswith(_BOM) else head
+        return head.removeprefix(_BOM)
 
     def _take_line(self, line: bytes, end: int, events: list[SseEvent]) -> None:
         if not line:
