@@ -1,0 +1,144 @@
+"""When bytes arrived: the kernel's receive stamps on CLOCK_MONOTONIC, with what is not known about each.
+
+`SO_TIMESTAMPNS` makes `recvmsg` return the time at which the kernel received the data, whatever this process was doing
+then. Three things stand between that stamp and an honest arrival time, and each has its answer here:
+
+* The stamp is CLOCK_REALTIME. It is converted with a pair of clock readings taken at the same read, and discarded
+  where it would lie after the read or before the socket was last seen empty: then somebody set the clock.
+* Segments that wait in the receive queue are merged and keep only the latest stamp. `TCP_INFO` counts data segments:
+  where exactly one came since the socket was last seen empty, the stamp is exact; else the arrivals lie somewhere
+  between that moment and the stamp, and that interval is the uncertainty.
+* The first segment of a machine's first stamped socket may bear no stamp, since the kernel switches stamping on in the
+  background. A socket that is held open keeps it switched on; a missing stamp is answered by the process clock.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+import time
+from typing import NamedTuple
+
+from chatapp.stream.events import ArrivalSource
+
+SO_TIMESTAMPNS = 35
+"""Linux, all architectures but sparc and parisc; the `socket` module has no name for it."""
+
+_ANCILLARY_BYTES = 64  # one cmsg header and a struct timespec need 32
+_TIMESPEC = struct.Struct("@qq")
+_TCP_INFO_BYTES = 160
+_BYTES_RECEIVED = struct.Struct("@Q")  # at 128 of struct tcp_info, since Linux 4.1
+_DATA_SEGMENTS_IN = struct.Struct("@I")  # at 152, since Linux 4.6
+
+
+class Segment(NamedTuple):
+    """The bytes of one read, and when they arrived."""
+
+    data: bytes
+    """Empty: the peer has closed."""
+    at_ns: int
+    """Arrival of the last of them, CLOCK_MONOTONIC."""
+    uncertainty_ns: int = 0
+    """The arrival lies between `at_ns - uncertainty_ns` and `at_ns`."""
+    source: ArrivalSource = "process"
+
+
+def supports_kernel_stamps() -> bool:
+    """Return whether this OS stamps received TCP data."""
+    return sys.platform == "linux"
+
+
+class ArrivalClock:
+    """Reads one TCP socket and stamps what it reads.
+
+    Args:
+        sock: connected and non-blocking.
+        kernel: ask the kernel for stamps; False for a socket that cannot have them, and to compare in tests.
+    """
+
+    def __init__(self, sock: socket.socket, *, kernel: bool = True) -> None:
+        self._sock = sock
+        self._empty_at_ns = time.monotonic_ns()
+        """When the receive queue was last known to be empty: nothing that is read later arrived before."""
+        self._bytes_read = 0
+        self._segments: int | None = 0
+        """Data segments received when the queue was last known empty; None where that is not known."""
+        self._stamped = kernel and supports_kernel_stamps() and _switch_on(sock)
+
+    def receive(self, max_bytes: int) -> Segment:
+        """Read what is there.
+
+        Raises:
+            BlockingIOError: nothing is.
+            OSError: the connection broke.
+        """
+        before_ns = time.monotonic_ns()
+        if not self._stamped:
+            data = self._sock.recv(max_bytes)
+            now_ns = time.monotonic_ns()
+            segment = Segment(data, now_ns, now_ns - self._empty_at_ns)
+            self._note(len(data) < max_bytes, before_ns)
+            return segment
+        data, ancillary, _flags, _address = self._sock.recvmsg(max_bytes, _ANCILLARY_BYTES)
+        now_ns = time.monotonic_ns()
+        # Between two readings of the monotonic clock, so that the pair's own error is known to be under half their gap.
+        real_ns = time.time_ns()
+        offset_ns = (now_ns + time.monotonic_ns()) // 2 - real_ns
+        stamp_ns = next(
+            (
+                seconds * 1_000_000_000 + nanoseconds + offset_ns
+                for level, kind, value in ancillary
+                if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS and len(value) >= _TIMESPEC.size
+                for seconds, nanoseconds in [_TIMESPEC.unpack_from(value)]
+            ),
+            None,
+        )
+        self._bytes_read += len(data)
+        alone = self._was_alone(len(data))
+        # 20 us: the stamp is taken by another processor, and NTP slews both clocks between the readings.
+        if stamp_ns is None or not self._empty_at_ns - 20_000 <= stamp_ns <= now_ns + 20_000:
+            segment = Segment(data, now_ns, now_ns - self._empty_at_ns)
+        else:
+            stamp_ns = min(max(stamp_ns, self._empty_at_ns), now_ns)
+            segment = Segment(data, stamp_ns, 0 if alone else stamp_ns - self._empty_at_ns, "kernel")
+        self._note(len(data) < max_bytes, before_ns)
+        return segment
+
+    def _note(self, drained: bool, before_ns: int) -> None:
+        if drained:
+            self._empty_at_ns = before_ns
+
+    def _was_alone(self, length: int) -> bool:
+        """Whether the data just read came in one segment, so that the stamp is its very arrival."""
+        if not length:
+            return False
+        info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        if len(info) < _TCP_INFO_BYTES:
+            return False  # an old kernel
+        segments: int = _DATA_SEGMENTS_IN.unpack_from(info, 152)[0]
+        known = self._segments
+        # Where more has come since the read, the count covers what is still unread and is no base for the next.
+        complete = _BYTES_RECEIVED.unpack_from(info, 128)[0] == self._bytes_read
+        self._segments = segments if complete else None
+        return known is not None and segments - known == 1
+
+
+def _switch_on(sock: socket.socket) -> bool:
+    try:
+        _keep_stamping_on()
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    except OSError:
+        return False  # a sandbox that emulates the kernel
+    return True
+
+
+_KEEPER: list[socket.socket] = []
+
+
+def _keep_stamping_on() -> None:
+    """Hold one stamped socket open for the life of the process, so that the kernel's stamping stays switched on."""
+    if not _KEEPER:
+        keeper = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        keeper.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        _KEEPER.append(keeper)
