@@ -22,6 +22,12 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 
 
+_HINT = re.compile(r"(?i)bearer |eyJ|AIza|A[KS]IA|[-_][a-z0-9]|://|=")
+"""Every shape holds one of these, so one search tells that a token's text needs no closer look."""
+
+_SHORTEST_SHAPE = 8  # a userinfo: "a://b:c@"
+
+
 class Secret:
     """A value that does not show itself. Loading one registers it with the process-wide redactor."""
 
@@ -81,6 +87,35 @@ class Redactor:
             text, hits = pattern.subn("[REDACTED:pattern]", text)
             self.hits += hits
         return text
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The exact secrets known, value to name. Not to be changed, and not to be shown."""
+        return self._values
+
+    def may_hold_secret(self, text: str) -> bool:
+        """Return False where `text()` is certain to return the text unchanged. 0.1 us for a token's text."""
+        if self._exact is not None and self._exact.search(text):
+            return True
+        return bool(self._patterns) or (len(text) >= _SHORTEST_SHAPE and _HINT.search(text) is not None)
+
+    def unfinished(self, text: str) -> int:
+        """Return how many characters at the end may begin an exact secret that the next text completes."""
+        longest = 0
+        for value in self._values:
+            start = text.find(value[0], max(0, len(text) - len(value) + 1))
+            while start >= 0:
+                if value.startswith(text[start:]):
+                    longest = max(longest, len(text) - start)
+                    break
+                start = text.find(value[0], start + 1)
+        return longest
+
+    def learn(self, text: str) -> None:
+        """Register what looks like a secret in a text, so that it is also found where it comes back in pieces."""
+        for name, shape in _SHAPES:
+            for match in shape.finditer(text):
+                self.add(name, match[0][len(match[1]) :])
 
     def value(self, value: Any) -> Any:
         """Return a JSON-like value with every string in it redacted, keys included."""

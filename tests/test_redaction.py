@@ -44,6 +44,7 @@ def test_shapes(text, secret):
     redacted = Redactor().text(text)
     assert secret not in redacted
     assert "[REDACTED:" in redacted
+    assert Redactor().may_hold_secret(text)
 
 
 def test_ordinary_text_is_left_alone():
@@ -73,3 +74,29 @@ def test_a_secret_does_not_show_itself_and_is_known_to_the_process():
     assert "canary" not in f"{secret!r} {secret}"
     assert secret.reveal() == "canary-of-this-test"
     assert REDACTOR.text("x canary-of-this-test") == "x [REDACTED:MY_KEY]"
+
+
+def test_what_only_begins_like_a_secret_is_told_by_its_length():
+    redactor = Redactor()
+    redactor.add("KEY", "canary-value-1")
+    assert redactor.unfinished("a cat") == 0
+    assert redactor.unfinished("a canary-v") == 8
+    assert redactor.unfinished("canary-value-1") == 0
+    assert redactor.unfinished("c") == 1
+    assert redactor.unfinished("cca") == 2
+    assert redactor.unfinished("") == 0
+
+
+def test_a_secret_learnt_by_its_shape_is_known_by_its_value():
+    redactor = Redactor()
+    redactor.learn("Authorization: Bearer abcdefgh12345")
+    assert list(redactor.secrets) == ["abcdefgh12345"]
+    assert redactor.text("abcdefgh12345") == "[REDACTED:bearer]"
+
+
+def test_ordinary_tokens_need_no_closer_look():
+    redactor = Redactor()
+    redactor.add("KEY", "canary-value-1")
+    assert not any(redactor.may_hold_secret(token) for token in ("the", " speed", "a-b", "\n\n", "tokens per second"))
+    assert Redactor([re.compile("x")]).may_hold_secret("the")
+    assert redactor.may_hold_secret("a canary-value-1")
