@@ -1,0 +1,173 @@
+"""Where a recorder's lines go: a plain file, written line by line, or gzip, written at each sync."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import zlib
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+from chatapp.errors import UsageError
+
+_datasync = getattr(os, "fdatasync", os.fsync)  # macOS and Windows have only fsync
+
+
+class Sink(Protocol):
+    """Takes whole lines."""
+
+    name: str
+    failed: bool
+    """Whether a write failed and nothing more can be added."""
+
+    def write(self, line: bytes) -> None:
+        """Add one line.
+
+        Raises:
+            OSError: it could not be added; the file ends with the line before.
+        """
+
+    def sync(self) -> None:
+        """Hand what was written to the disk, without waiting for it.
+
+        Raises:
+            OSError: an earlier hand-over failed, or the file is gone.
+        """
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all bytes so far, uncompressed."""
+
+    def close(self) -> None:
+        """Hand everything to the disk, wait for it, and close."""
+
+
+def open_sink(path: Path) -> Sink:
+    """Create a recording's file.
+
+    Raises:
+        UsageError: it exists and holds something, or cannot be created.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
+    except OSError as exc:
+        raise UsageError(f"{path}: cannot be written: {exc.strerror or exc}", hint="choose another file") from None
+    status = os.fstat(fd)
+    if stat.S_ISREG(status.st_mode) and status.st_size:
+        os.close(fd)
+        raise UsageError(
+            f"{path}: exists already; a recording is never overwritten", hint="choose another name, or remove the file"
+        )
+    return GzipSink(fd, str(path)) if path.suffix == ".gz" else PlainSink(fd, str(path))
+
+
+class PlainSink:
+    """One `write` per line on a descriptor opened with O_APPEND, so that a killed process leaves whole lines.
+
+    Syncing takes 0.1 ms on a fast disk and a hundred times that on a slow one, so a thread does it.
+    """
+
+    def __init__(self, fd: int, name: str) -> None:
+        self.name = name
+        self.failed = False
+        self._fd = fd
+        self._size = 0
+        self._hash = hashlib.sha256()
+        self._syncing: Future[None] | None = None
+        self._thread: ThreadPoolExecutor | None = None
+
+    def write(self, line: bytes) -> None:
+        """Write one line, whole or not at all."""
+        if self.failed:
+            raise OSError("an earlier write failed")
+        self._append(line)
+        self._hash.update(line)
+
+    def _append(self, data: bytes) -> None:
+        try:
+            written = os.write(self._fd, data)
+            while written < len(data):  # a nearly full disk takes a part and refuses the rest
+                written += os.write(self._fd, data[written:])
+        except OSError:
+            self.failed = True
+            self._cut()
+            raise
+        self._size += len(data)
+
+    def _cut(self) -> None:
+        with contextlib.suppress(OSError):  # a device or a pipe cannot be cut
+            os.ftruncate(self._fd, self._size)
+            self.failed = False  # what is there is whole, so that a later close may still seal it
+
+    def sync(self) -> None:
+        """Start a sync where none is running."""
+        if self._syncing is not None:
+            if not self._syncing.done():
+                return
+            self._syncing.result()
+        status = os.fstat(self._fd)
+        if stat.S_ISREG(status.st_mode) and status.st_nlink == 0:
+            raise FileNotFoundError(2, "the file was removed")
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "recording-sync")
+        self._syncing = self._thread.submit(_sync_file, self._fd)
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all lines so far."""
+        return self._hash.hexdigest()
+
+    def close(self) -> None:
+        """Wait for the disk and close."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=True)
+        with contextlib.suppress(OSError):  # the kernel has the lines; nobody is left to tell that the disk has not
+            _sync_file(self._fd)
+        os.close(self._fd)
+
+
+class GzipSink(PlainSink):
+    """Compressed: about 6 bytes a chunk instead of 50.
+
+    What came since the last sync, at most a second, dies with a killed process. The file is one gzip member; further
+    ones may be appended.
+    """
+
+    def __init__(self, fd: int, name: str) -> None:
+        super().__init__(fd, name)
+        self._compressor = zlib.compressobj(6, zlib.DEFLATED, 31)  # 31: with gzip's own header and trailer
+
+    def write(self, line: bytes) -> None:
+        """Compress one line; it reaches the file with the next full block or sync."""
+        if self.failed:
+            raise OSError("an earlier write failed")
+        self._hash.update(line)
+        if data := self._compressor.compress(line):
+            self._append(data)
+
+    def _cut(self) -> None:
+        """A compressed stream with a hole cannot be continued: it stays failed, and readable up to here."""
+        super()._cut()
+        self.failed = True
+
+    def sync(self) -> None:
+        """Bring all lines so far into the file, then onto the disk."""
+        self._append(self._compressor.flush(zlib.Z_SYNC_FLUSH))
+        super().sync()
+
+    def close(self) -> None:
+        """End the gzip member, wait for the disk and close."""
+        if not self.failed:
+            with contextlib.suppress(OSError):  # a reader takes a member that does not end as a file cut short
+                self._append(self._compressor.flush(zlib.Z_FINISH))
+        super().close()
+
+
+def _sync_file(fd: int) -> None:
+    try:
+        _datasync(fd)
+    except OSError as exc:
+        if exc.errno not in (22, 95):  # EINVAL, ENOTSUP: a device or a pipe, which has no disk behind it
+            raise

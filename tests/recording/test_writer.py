@@ -1,0 +1,389 @@
+import gzip
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chatapp.clock import VirtualClock
+from chatapp.errors import UsageError
+from chatapp.recording.answers import load_answers, read_entries
+from chatapp.recording.reader import Recording
+from chatapp.recording.writer import Recorder
+from chatapp.redaction import Redactor
+from chatapp.stream.answer import Answer
+from chatapp.stream.events import (
+    Arrival,
+    BackendInfo,
+    Delta,
+    Failed,
+    Finished,
+    Message,
+    Notice,
+    Request,
+    Sent,
+    ServerTiming,
+    Usage,
+)
+
+INFO = BackendInfo("sim:cs3/kimi-k2.6", "CS-3 · Kimi K2.6", "simulated", "cerebras", "kimi-k2.6", "a note", {"x": 1.5})
+HELLO = Request((Message("user", "Hello"),), instructions="Be brief.", temperature=0.5, metadata={"a": "b"})
+CANARY = "canary-7f3e9a1b5c"
+
+
+def lines_of(path):
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_a_recording_holds_what_was_said_and_seals_it(tmp_path):
+    path = tmp_path / "a.tokcast"
+    clock = VirtualClock(5_000)
+    with Recorder.open(path, title="T", clock=clock) as recorder:
+        recorder.begin("a", HELLO, INFO)
+        recorder.record("a", Sent(6_000_500, "kernel", {"tcp": 12}, False, "req-1"))
+        recorder.record("a", Delta("Hel", 10_000_000, tokens=1, uncertainty_ns=40))
+        recorder.record("a", Delta("hm", 11_000_000, "reasoning"))
+        recorder.record("a", Usage(9, 3, 1, 2))
+        recorder.mark("chapter two")
+        recorder.record("a", Finished(12_000_000, "stop", {"date": "today"}))
+    header, *events, seal = lines_of(path)
+    assert header["format"] == "tokcast"
+    assert header["version"] == 1
+    assert header["title"] == "T"
+    assert [code for _interval, code, _data in events] == ["q", "h", "b", "t", "t", "u", "m", "d"]
+    assert events[2] == [
+        0.005995,
+        "b",
+        {"s": "a", "source": "kernel", "connect_ns": {"tcp": 12}, "request_id": "req-1", "ns": 500},
+    ]
+    assert events[3] == [0.004, "t", {"s": "a", "x": "Hel", "n": 1, "un": 40}]
+    assert events[5][2]["gen_ai.usage.output_tokens"] == 3
+    body = path.read_bytes()
+    before_seal = body[: body.rindex(b"[0.000000")]
+    del seal[2]["crc"]  # guards the seal's own line: test_any_flipped_byte_is_noticed
+    assert seal == [0.0, "z", {"events": 8, "redacted": 0, "sha256": hashlib.sha256(before_seal).hexdigest()}]
+
+
+def test_a_joined_delta_is_split_back_into_the_chunks_that_arrived(tmp_path):
+    path = tmp_path / "a.tokcast"
+    with Recorder.open(path, clock=VirtualClock()) as recorder:
+        recorder.record(
+            "a", Delta("abcdef", 3_000, arrivals=(Arrival(1_000, 3, 1, 7), Arrival(2_500, 1, 2), Arrival(3_000, 2)))
+        )
+    texts = [(data["x"], data.get("n", 0)) for _interval, code, data in lines_of(path)[1:] if code == "t"]
+    assert texts == [("abc", 1), ("d", 2), ("ef", 0)]
+    with Recording.open(path) as recording:
+        deltas = [entry.item for entry in read_entries(recording)]
+    assert [(d.at_ns, d.uncertainty_ns) for d in deltas] == [(1_000, 7), (2_500, 0), (3_000, 0)]
+
+
+instants = st.integers(0, 3_600_000_000_000)
+texts = st.text(max_size=12)
+deltas = st.builds(
+    Delta,
+    text=texts,
+    at_ns=instants,
+    channel=st.sampled_from(["answer", "reasoning"]),
+    tokens=st.integers(0, 20),
+    uncertainty_ns=st.integers(0, 10_000_000),
+)
+counts = st.none() | st.integers(0, 10**9)
+seconds = st.none() | st.floats(0, 1e6)
+others = st.one_of(
+    st.builds(Usage, counts, counts, counts, counts),
+    st.builds(ServerTiming, texts, seconds, seconds, seconds, seconds, seconds, seconds),
+    st.builds(Notice, st.sampled_from(["progress", "retry", "cold"]), texts, st.none() | st.floats(0, 1)),
+)
+ends = st.one_of(
+    st.builds(Finished, instants, st.sampled_from(["stop", "length", "cancelled", "truncated"]), st.just({"id": "1"})),
+    st.builds(Failed, instants, st.just("stalled"), texts, texts, st.none() | st.just(429), st.booleans(), seconds),
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data(), st.integers(0, 10**15), st.lists(deltas | others, max_size=30), ends)
+def test_what_is_recorded_is_read_back_to_the_nanosecond(tmp_path_factory, data, start_ns, middle, end):
+    sent = Sent(
+        data.draw(instants), data.draw(st.sampled_from(["kernel", "process", "schedule"])), {"tls": 3}, True, "r"
+    )
+    events = [sent, *middle, end]
+    path = tmp_path_factory.mktemp("rt") / "a.tokcast"
+    with Recorder.open(path, clock=VirtualClock(start_ns), redactor=Redactor()) as recorder:
+        recorder.begin("a", HELLO, INFO)
+        for event in events:
+            recorder.record("a", shifted(event, start_ns))
+    with Recording.open(path) as recording:
+        (answer,) = load_answers(recording)
+        assert recording.seal == "sealed"
+    assert answer.request == HELLO
+    assert answer.info == INFO
+    assert answer.events == events
+
+
+def shifted(event, by):
+    import msgspec
+
+    return msgspec.structs.replace(event, at_ns=event.at_ns + by) if hasattr(event, "at_ns") else event
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.integers(1, 40_000_000), st.integers(1, 4), st.integers(1, 3)), min_size=2, max_size=60))
+def test_figures_from_a_recording_equal_the_live_ones_exactly(tmp_path_factory, chunks):
+    live = Answer(INFO, HELLO)
+    path = tmp_path_factory.mktemp("fig") / "a.tokcast"
+    now = 123_456_789_012_345
+    with Recorder.open(path, clock=VirtualClock(now), redactor=Redactor()) as recorder:
+        recorder.begin("a", HELLO, INFO)
+
+        def both(event):
+            live.feed(event)
+            recorder.record("a", event)
+
+        both(Sent(now + 17, "kernel"))
+        for gap, words, tokens in chunks:
+            now += gap
+            both(Delta("word " * words, now, tokens=tokens, uncertainty_ns=gap // 7))
+        both(Usage(12, sum(c[2] for c in chunks)))
+        both(Finished(now + 999))
+    with Recording.open(path) as recording:
+        (recorded,) = load_answers(recording)
+    again = Answer(recorded.info, recorded.request)
+    for event in recorded.events:
+        again.feed(event)
+    assert again.final() == live.final()
+    assert again.text == live.text
+
+
+def test_a_long_recording_does_not_drift(tmp_path):
+    path = tmp_path / "a.tokcast"
+    step = 333_333  # a third of a microsecond is lost in every interval
+    with Recorder.open(path, clock=VirtualClock()) as recorder:
+        for i in range(1, 10_001):
+            recorder.record("a", Delta("x", i * step))
+    intervals = [line[0] for line in lines_of(path)[1:-1]]
+    assert abs(sum(intervals) - 10_000 * step / 1e9) < 2e-6
+
+
+def test_a_lone_surrogate_becomes_a_replacement_character(tmp_path):
+    path = tmp_path / "a.tokcast"
+    with Recorder.open(path) as recorder:
+        recorder.record("a", Delta("half \ud83d", 1))
+        recorder.begin("a", Request((Message("user", "\udc00?"),)))
+    with Recording.open(path) as recording:
+        delta, request = [entry.item for entry in read_entries(recording)]
+    assert delta.text == "half ?"
+    assert request.prompt == "??"
+
+
+def test_an_existing_file_is_never_overwritten(tmp_path):
+    path = tmp_path / "a.tokcast"
+    path.write_text("precious")
+    with pytest.raises(UsageError, match="exists already"):
+        Recorder.open(path)
+    assert path.read_text() == "precious"
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be written"):
+        Recorder.open(tmp_path / "file" / "a.tokcast")
+
+
+# ---------------------------------------------------------------- secrets
+
+
+def test_a_canary_in_any_field_is_nowhere_in_the_file(tmp_path):
+    redactor = Redactor()
+    redactor.add("KEY", CANARY)
+    path = tmp_path / "a.tokcast"
+    c = f"x {CANARY} y"
+    with Recorder.open(path, title=c, streams={"a": {"server.address": c}}, redactor=redactor) as recorder:
+        request = Request((Message("user", c),), instructions=c, metadata={c: c})
+        recorder.begin("a", request, BackendInfo(c, c, "live", c, c, c, {c: c}), response_id=c)
+        recorder.record("a", Notice("retry", c))
+        recorder.record("a", Sent(1, "kernel", {}, False, c))
+        recorder.record("a", Delta(c, 2))
+        for i, letter in enumerate(c):
+            recorder.record("a", Delta(letter, 3 + i))
+        recorder.record("a", ServerTiming(c, 1.0))
+        recorder.record("a", Failed(99, c, c, c))
+        recorder.record("a", Finished(99, "stop", {c: c}))
+        recorder.mark(c)
+        recorder.typed(c)
+        recorder.key(c)
+    raw = path.read_text()
+    assert CANARY not in raw
+    with Recording.open(path) as recording:
+        assert recording.redacted == raw.count("[REDACTED:KEY]") == 27
+        text = "".join(e.item.text for e in read_entries(recording) if isinstance(e.item, Delta))
+    assert text == "x [REDACTED:KEY] y" * 2
+
+
+def test_a_key_pasted_into_a_prompt_is_found_when_the_answer_repeats_it_in_pieces(tmp_path):
+    key = "sk-abcdefghijklmnop1234"
+    path = tmp_path / "a.tokcast"
+    with Recorder.open(path, clock=VirtualClock(), redactor=Redactor()) as recorder:
+        recorder.begin("a", Request((Message("user", f"why does {key} fail?"),)))
+        for i in range(0, len(key), 4):
+            recorder.record("a", Delta(key[i : i + 4], i, tokens=1))
+        recorder.record("a", Delta(" is wrong", 100, tokens=2))
+        recorder.record("a", Finished(101))
+    with Recording.open(path) as recording:
+        (answer,) = load_answers(recording)
+    pieces = [e for e in answer.events if isinstance(e, Delta)]
+    assert "".join(p.text for p in pieces) == "[REDACTED:key] is wrong"
+    assert [p.at_ns for p in pieces] == [0, 4, 8, 12, 16, 20, 100]
+    assert "efgh" not in path.read_text()
+
+
+def test_text_that_only_begins_like_a_secret_is_written_unchanged(tmp_path):
+    redactor = Redactor()
+    redactor.add("KEY", CANARY)
+    path = tmp_path / "a.tokcast"
+    with Recorder.open(path, clock=VirtualClock(), redactor=redactor) as recorder:
+        recorder.record("a", Delta("canary", 1))
+        recorder.record("a", Delta("-like", 2))
+        recorder.record("a", Delta("c", 3))
+        recorder.record("b", Delta("other", 4))
+    with Recording.open(path) as recording:
+        entries = list(read_entries(recording))
+    assert [(e.stream, e.item.text, e.item.at_ns) for e in entries] == [
+        ("a", "canary", 1),
+        ("a", "-like", 2),
+        ("b", "other", 4),
+        ("a", "c", 3),
+    ]
+
+
+def test_a_secret_loaded_after_the_start_is_known_too(tmp_path):
+    redactor = Redactor()
+    path = tmp_path / "a.tokcast"
+    with Recorder.open(path, redactor=redactor) as recorder:
+        redactor.add("LATE", CANARY)
+        recorder.begin("a", HELLO)
+        recorder.record("a", Delta(CANARY, 1))
+    assert CANARY not in path.read_text()
+
+
+# ---------------------------------------------------------------- trouble
+
+
+def test_a_full_disk_ends_the_recording_and_not_the_stream():
+    problems = []
+    recorder = Recorder.open("/dev/full", on_problem=problems.append)
+    recorder.record("a", Delta("x", 1))
+    recorder.record("a", Finished(2))
+    recorder.close()
+    assert problems == ["recording stopped: the disk is full (/dev/full, 0 events kept)"]
+
+
+def test_a_disk_that_fills_up_leaves_a_valid_file(tmp_path):
+    script = textwrap.dedent(
+        """
+        import resource, signal, sys
+        from chatapp.recording.writer import Recorder
+        from chatapp.stream.events import Delta, Finished
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        recorder = Recorder.open(sys.argv[1], on_problem=print)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        for i in range(100):
+            recorder.record("a", Delta("some text", i))
+        recorder.record("a", Finished(200))
+        recorder.close()
+        """
+    )
+    path = tmp_path / "a.tokcast"
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
+    assert done.stdout.count("recording stopped") == 1
+    with Recording.open(path) as recording:
+        assert recording.seal == "unsealed"
+        kept = [e.item.text for e in read_entries(recording)]
+    assert 10 < len(kept) < 40
+    assert set(kept) == {"some text"}
+    assert path.read_bytes().endswith(b"\n")
+
+
+def test_a_removed_file_is_noticed(tmp_path):
+    problems = []
+    path = tmp_path / "a.tokcast"
+    with Recorder.open(path, clock=VirtualClock(), on_problem=problems.append) as recorder:
+        recorder.record("a", Delta("x", 1))
+        path.unlink()
+        recorder.record("a", Delta("x", 2_000_000_000))
+    assert len(problems) == 1
+    assert "the file was removed" in problems[0]
+
+
+def test_a_killed_process_leaves_whole_lines(tmp_path):
+    script = textwrap.dedent(
+        """
+        import sys, time
+        from chatapp.recording.writer import Recorder
+        from chatapp.stream.events import Delta
+        recorder = Recorder.open(sys.argv[1])
+        out = sys.stdout
+        i = 0
+        while True:
+            recorder.record("a", Delta(f"token {i} ", time.monotonic_ns()))
+            out.write("%d\\n" % i)
+            out.flush()
+            i += 1
+        """
+    )
+    rng = random.Random(7)
+    for round_number in range(6):
+        path = tmp_path / f"{round_number}.tokcast"
+        with subprocess.Popen([sys.executable, "-c", script, path], stdout=subprocess.PIPE, text=True) as process:
+            said = [process.stdout.readline()]
+            deadline = time.monotonic() + rng.uniform(0.001, 0.05)
+            while time.monotonic() < deadline:
+                said.append(process.stdout.readline())
+            os.kill(process.pid, signal.SIGKILL)
+            said += process.stdout.readlines()
+        confirmed = [int(line) for line in said if line.endswith("\n")]
+        with Recording.open(path) as recording:
+            assert recording.seal == "unsealed"
+            kept = [int(e.item.text.split()[1]) for e in read_entries(recording)]
+        assert kept == list(range(len(kept)))
+        assert len(kept) >= len(confirmed)
+
+
+def test_gzip_is_whole_when_closed_and_readable_to_the_last_sync_when_not(tmp_path):
+    whole, cut = tmp_path / "a.tokcast.gz", tmp_path / "b.tokcast.gz"
+    with Recorder.open(whole, clock=VirtualClock()) as recorder:
+        recorder.record("a", Delta("x", 1))
+    assert b'"z"' in gzip.decompress(whole.read_bytes())
+    with Recording.open(whole) as recording:
+        assert recording.seal == "sealed"
+
+    recorder = Recorder.open(cut, clock=VirtualClock())
+    for i in range(100):
+        recorder.record("a", Delta("x", i))
+    recorder.record("a", Finished(100))  # the end of an answer syncs
+    recorder.record("a", Delta("lost", 101))
+    snapshot = tmp_path / "c.tokcast.gz"
+    snapshot.write_bytes(cut.read_bytes())
+    recorder.close()
+    with Recording.open(snapshot) as recording:
+        assert recording.events == 101
+        assert recording.seal == "unsealed"
+        assert recording.warnings[0] == "the compressed data is cut off"
+
+
+def test_after_the_end_nothing_is_written(tmp_path):
+    path = tmp_path / "a.tokcast"
+    recorder = Recorder.open(path)
+    recorder.close()
+    size = path.stat().st_size
+    recorder.record("a", Delta("x", 1))
+    recorder.mark("late")
+    recorder.close()
+    assert path.stat().st_size == size
