@@ -18,10 +18,10 @@ import httpx2
 import openai
 
 from chatapp.backends.answer_stream import Patience, read_answer
-from chatapp.backends.refusals import as_error, explain
+from chatapp.backends.refusals import explain
 from chatapp.backends.transport import TimedTransport
 from chatapp.clock import NS_PER_S, Clock, MonotonicClock
-from chatapp.protocol.failures import failed
+from chatapp.protocol.failures import as_error, failed
 from chatapp.redaction import Secret
 from chatapp.stream.events import BackendInfo, Event, Failed, Notice, Request
 

@@ -10,7 +10,6 @@ import httpx2
 import openai
 
 from chatapp.backends.dialing import DialError
-from chatapp.errors import BackendError
 from chatapp.protocol.failures import failed, failure_from_body, retry_after
 from chatapp.stream.events import Failed
 
@@ -79,18 +78,6 @@ def _refused(response: httpx2.Response, now_ns: int, where: str, key_variable: s
             "auth", failure.message, at_ns=now_ns, status=status, hint=f"the key in {key_variable} was not accepted"
         )
     return failure
-
-
-def as_error(failure: Failed) -> BackendError:
-    """Return a failure as the exception that `Backend.warm` raises."""
-    return BackendError(
-        failure.code,
-        failure.message,
-        hint=failure.hint,
-        status=failure.status,
-        retryable=failure.retryable,
-        retry_after_s=failure.retry_after_s,
-    )
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:

@@ -12,6 +12,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from chatapp.errors import BackendError
 from chatapp.redaction import REDACTOR
 from chatapp.stream.events import Failed
 from chatapp.text.sanitize import sanitize_line
@@ -146,6 +147,18 @@ def _error_of(body: bytes) -> dict[str, Any]:
     if not error.get("message") and isinstance(error.get("detail"), str):  # FastAPI
         return {**error, "message": error["detail"]}
     return error
+
+
+def as_error(failure: Failed) -> BackendError:
+    """Return a failure as an exception, for who waits instead of iterating."""
+    return BackendError(
+        failure.code,
+        failure.message,
+        hint=failure.hint,
+        status=failure.status,
+        retryable=failure.retryable,
+        retry_after_s=failure.retry_after_s,
+    )
 
 
 def page_text(body: bytes, *, limit: int = QUOTED) -> str:
