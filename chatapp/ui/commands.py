@@ -6,18 +6,12 @@ is a method `action_NAME` of the chat screen; where `argument` is given, the sla
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
 
 from textual.binding import Binding, BindingType
-from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from chatapp.errors import ConfigError, nearest_names
-
-if TYPE_CHECKING:
-    from chatapp.ui.screens.chat import ChatScreen
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +65,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("editor", "Write the prompt in $EDITOR", "Prompt", "ctrl+g"),
     Command("settings", "Change the settings", "App", "f10"),
     Command("theme", "Change the colours", "App", argument="NAME"),
+    Command("palette", "Find a command", "App", "ctrl+p", "commands"),
     Command("help", "Keys and commands", "App", "f1", "help"),
     Command("quit", "Leave", "App", "ctrl+q"),
 )
@@ -145,30 +140,3 @@ def completions(text: str) -> list[Command]:
     if not text.startswith("/") or " " in text or "\n" in text:
         return []
     return [command for command in COMMANDS if command.name.startswith(text[1:])]
-
-
-class CommandProvider(Provider):
-    """The chat's commands in the command palette."""
-
-    def _items(self) -> Iterable[tuple[Command, str]]:
-        keymap = self.app._keymap  # the app's own record of rebound keys has no public reader
-        for command in COMMANDS:
-            key = key_label(keymap.get(command.name, command.keys))
-            yield command, f"{key}   /{command.name}" if key else f"/{command.name}"
-
-    def _runner(self, command: Command) -> partial[None]:
-        screen: ChatScreen = self.screen  # type: ignore[assignment]
-        return partial(screen.run_command, command.name)
-
-    async def discover(self) -> Hits:
-        """Yield every command before anything is typed."""
-        for command, how in self._items():
-            yield DiscoveryHit(command.title, self._runner(command), help=how)
-
-    async def search(self, query: str) -> Hits:
-        """Yield the commands that match, by title or name."""
-        matcher = self.matcher(query)
-        for command, how in self._items():
-            score = max(matcher.match(command.title), matcher.match(command.name))
-            if score > 0:
-                yield Hit(score, matcher.highlight(command.title), self._runner(command), help=how)

@@ -1,0 +1,224 @@
+"""One answer on its way from the connection to the screen: read, measured, shown and saved.
+
+Runs as a task beside the screen. Nothing is posted per token: text goes into the pane's queue and the saver's, each
+O(1), and the panel asks for a snapshot when it repaints.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+from chatapp.client import wording
+from chatapp.client.conversation import COMPLETE, Turn
+from chatapp.errors import ChatappError
+from chatapp.stream.answer import Answer
+from chatapp.stream.events import Channel, Delta, Event, Failed, Finished, Notice, Request, Retell
+from chatapp.stream.figures import Figures
+from chatapp.ui.session import Session
+from chatapp.ui.widgets.metrics_panel import PanelView
+
+GATEWAY_LOST = "gateway_lost"
+"""Code of a failure that says nothing about the backend: the gateway or the connection to it ended."""
+
+STREAM = "chat"
+"""Name of the chat's one lane in a recording."""
+
+_STATES: dict[str, Literal["done", "cancelled", "failed", "truncated"]] = {
+    "done": "done",
+    "length": "done",
+    "cancelled": "cancelled",
+    "failed": "failed",
+    "truncated": "truncated",
+}
+
+
+class Pane(Protocol):
+    """What an answer is written to; `StreamPane` is one."""
+
+    def add_notice(self, text: str, *, kind: Literal["info", "warning", "error"] = "info", hint: str = "") -> None:
+        """Add a line that is no part of the answer."""
+
+    def begin_answer(self, label: str, *, simulated: bool = False) -> None:
+        """Begin an answer."""
+
+    def write(self, text: str, channel: Channel = "answer") -> None:
+        """Add text."""
+
+    def end_answer(self, footer: str, *, state: Literal["done", "cancelled", "failed", "truncated"] = "done") -> None:
+        """End the answer."""
+
+
+class Exchange:
+    """One turn while its answer is coming, and its figures afterwards.
+
+    Args:
+        session: whose backend is asked.
+        turn: the turn to be answered; filled in as the answer comes.
+        pane: where it is shown.
+        retell: the text to be told instead of an own answer.
+    """
+
+    def __init__(self, session: Session, turn: Turn, pane: Pane, *, retell: Retell | None = None) -> None:
+        self.session = session
+        self.turn = turn
+        self.pane = pane
+        self.retell = retell
+        self.entered_ns = session.clock.now_ns()
+        """When Enter was pressed: where the stopwatch begins."""
+        conversation = session.conversation
+        request = Request(conversation.messages(turn), conversation.instructions or None)
+        self.answer = Answer(session.info(turn.backend), request)
+        self.progress = ""
+        """What the backend is busy with before the first text: loading a model."""
+        self.no_match = False
+        self.figures: Figures | None = None
+        self._begun = False
+        self._recorder = session.recorder
+
+    async def run(self) -> None:
+        """Ask and read to the end. Returns normally whatever happens; being cancelled cancels the answer."""
+        stream: Any = None
+        try:
+            speaker = await self.session.speaker()
+            if self._recorder is not None and self.answer.request is not None:
+                self._recorder.begin(STREAM, self.answer.request, self.answer.info)
+            stream = speaker.respond(self._request())
+            async for event in stream:
+                self._take(event)
+        except ChatappError as exc:
+            self._fail(exc)
+        finally:
+            if stream is not None and self.answer.outcome is None:
+                await stream.aclose()
+            self._end()
+        if self.answer.failure is not None and self.answer.failure.code == GATEWAY_LOST:
+            await self.session.drop()
+
+    def _request(self) -> Any:
+        from chatapp.client.connection import ResponseCreate
+
+        session, turn = self.session, self.turn
+        conversation = session.conversation
+        previous = conversation.previous_response(turn, session.known)
+        messages = conversation.messages(turn)
+        return ResponseCreate(
+            model=turn.backend,
+            input=messages[-1:] if previous else messages,
+            instructions=conversation.instructions or None,
+            previous_response_id=previous,
+            retell=self.retell,
+        )
+
+    def _take(self, event: Event) -> None:
+        self.answer.feed(event)
+        if self._recorder is not None:
+            self._recorder.record(STREAM, event)
+        if isinstance(event, Delta):
+            self._begin()
+            self.pane.write(event.text, event.channel)
+            self.session.saver.append(self.session.conversation, self.turn, event.channel, event.text)
+        elif isinstance(event, Notice):
+            self._notice(event)
+
+    def _begin(self) -> None:
+        if self._begun:
+            return
+        self._begun = True
+        self.progress = ""
+        info = self.answer.info
+        label = f"{info.label} · {self.note}" if self.retell is not None else info.label
+        self.pane.begin_answer(label, simulated=info.simulated)
+
+    @property
+    def note(self) -> str:
+        """What belongs beside every figure of this answer."""
+        info = self.answer.info
+        if self.retell is not None:
+            return f"text: {self.retell.source}, timing: simulated"
+        return "simulated" if info.simulated else "replay" if info.kind == "recorded" else ""
+
+    def _notice(self, notice: Notice) -> None:
+        if notice.kind == "progress":
+            share = f" {notice.progress:.0%}" if notice.progress is not None else ""
+            self.progress = notice.message + share
+        elif notice.kind == "no_match":
+            self.no_match = True
+        elif notice.kind == "text_source":
+            self.pane.add_notice(notice.message)
+        else:
+            self.pane.add_notice(notice.message, kind="warning")
+
+    def _fail(self, error: ChatappError) -> None:
+        code = getattr(error, "code", GATEWAY_LOST)
+        self._take(Failed(self.session.clock.now_ns(), code, error.message, hint=error.hint))
+
+    def _end(self) -> None:
+        answer, turn = self.answer, self.turn
+        if answer.outcome is None:
+            self._take(Finished(self.session.clock.now_ns(), "cancelled"))
+        self.figures = answer.final()
+        outcome = answer.outcome or "truncated"
+        turn.text, turn.reasoning, turn.outcome = answer.text, answer.reasoning, outcome
+        turn.label, turn.kind = answer.info.label, answer.info.kind
+        turn.footer = wording.footer(self.figures, simulated_note=self.note)
+        turn.figures = self.figures.to_json()
+        if self._begun or outcome == "cancelled":
+            self._begin()
+            self.pane.end_answer(self._ending(outcome), state=_STATES[outcome])
+        if answer.failure is not None:
+            turn.failure = answer.failure.message
+            self.pane.add_notice(answer.failure.message, kind="error", hint=self._hint(answer.failure))
+        self.session.saver.finish(self.session.conversation, turn)
+
+    def _ending(self, outcome: str) -> str:
+        marks = {
+            "length": "stopped at the length limit",
+            "cancelled": "cancelled: partial answer",
+            "truncated": "ended without saying so: partial answer",
+            "failed": "broke off: partial answer",
+        }
+        return " · ".join(part for part in (marks.get(outcome, ""), self.turn.footer) if part)
+
+    def _hint(self, failure: Failed) -> str:
+        kept = "what came is kept; " if self.turn.text else ""
+        if failure.code == GATEWAY_LOST:
+            return f"{kept}the next prompt starts the gateway again"
+        retry = "F5 asks again" if failure.retryable else ""
+        return kept + (failure.hint or retry or "F2 chooses another backend, F5 asks again")
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole answer came."""
+        return self.answer.outcome in COMPLETE
+
+    def view(self) -> PanelView:
+        """Return what the panel shows now."""
+        info = self.answer.info
+        now = self.session.clock.now_ns()
+        snapshot = self.answer.snapshot(now)
+        waiting = self.answer.outcome is None and snapshot.ttft_ms is None
+        note = self.progress or self.note or ("on this machine" if info.kind == "local" else info.provider)
+        return PanelView(
+            label=info.label,
+            kind=info.kind,
+            note=note,
+            snapshot=snapshot,
+            stopwatch_ms=(now - self.entered_ns) / 1e6 if waiting else None,
+            extra=panel_details(info.detail),
+            usd=None,
+        )
+
+
+def panel_details(detail: dict[str, str | float]) -> tuple[tuple[str, str], ...]:
+    """Return what a backend says of itself that belongs beside the figures: its physical limit and what bounds it."""
+    rows: list[tuple[str, str]] = []
+    limit = detail.get("limit_tps")
+    if isinstance(limit, (int, float)):
+        rows.append(("limit", f"{wording.speed(float(limit))} tok/s"))
+    bound = detail.get("dominant")
+    if isinstance(bound, str) and bound:
+        rows.append(("bound by", bound))
+    claim = detail.get("claim")
+    if claim is not None:
+        rows.append(("claim", claim if isinstance(claim, str) else wording.speed(float(claim))))
+    return tuple(rows)

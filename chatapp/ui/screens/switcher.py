@@ -1,0 +1,84 @@
+"""The backend switcher: everything that can answer, ready or what it lacks, filtered as one types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from textual import work
+from textual.content import Content
+
+from chatapp.errors import ChatappError
+from chatapp.stream.events import BackendKind
+from chatapp.text.sanitize import sanitize_line
+from chatapp.ui.screens.picker import Item, Picker
+from chatapp.ui.session import Session
+from chatapp.ui.widgets.metrics_panel import KIND_MARKS
+
+GROUPS: dict[BackendKind, str] = {
+    "local": "On this machine",
+    "simulated": "Simulated systems: timing from a hardware model",
+    "live": "Live services",
+    "recorded": "Recordings",
+}
+_WIDTH = 64
+
+
+class Switcher(Picker):
+    """Choose a backend by name."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(
+            "What should answer?",
+            listing_items(session.listings.values()),
+            placeholder="filter, or type a name: sim:b200x8/kimi-k2.6, cerebras/…, recording:FILE",
+            hint="Enter chooses, Esc leaves. Applies from the next prompt; the conversation goes on.",
+            current=session.backend,
+            free_text=True,
+        )
+        self._session = session
+
+    def on_mount(self) -> None:
+        """Show what is known, and ask the gateway again: servers on this machine come and go."""
+        super().on_mount()
+        self._look()
+
+    @work(exit_on_error=False)
+    async def _look(self) -> None:
+        try:
+            listings = await self._session.refresh_listings()
+        except ChatappError as exc:
+            self.query_one("#picker-hint").update(f"{exc.message}  {exc.hint}")  # type: ignore[attr-defined]
+            return
+        self.show_items(listing_items(listings))
+
+
+def listing_items(listings: Iterable[Any]) -> list[Item]:
+    """Return the switcher's lines, by kind, those that are ready first."""
+    order = list(GROUPS)
+    ordered = sorted(listings, key=lambda listing: (order.index(listing.kind), not listing.ready))
+    return [
+        Item(
+            listing.name,
+            _line(listing),
+            f"{listing.name} {listing.label} {listing.provider} {listing.model}",
+            GROUPS[listing.kind],
+            enabled=listing.ready,
+        )
+        for listing in ordered
+    ]
+
+
+def _line(listing: Any) -> Content:
+    mark, colour = KIND_MARKS[listing.kind]
+    label = sanitize_line(listing.label)
+    right = sanitize_line(listing.name if listing.ready else listing.why_not)
+    room = max(_WIDTH - 3 - len(label), 8)
+    right = right if len(right) <= room else right[: room - 1] + "…"
+    style = "$quiet" if listing.ready else "$warning"
+    return Content.assemble(
+        (f"{mark} " if listing.ready else "○ ", colour if listing.ready else "$faint"),
+        (label, "$foreground" if listing.ready else "$faint"),
+        " " * max(_WIDTH - 2 - len(label) - len(right), 1),
+        (right, style),
+    )

@@ -1,0 +1,137 @@
+"""What a run of the app holds across screens: the way to the gateway, the settings, the chosen backend, the saver."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from chatapp.client.conversation import Conversation
+from chatapp.client.link import Link, Speaker
+from chatapp.client.saver import Saver
+from chatapp.client.store import new_identity
+from chatapp.clock import Clock, MonotonicClock
+from chatapp.config import Settings
+from chatapp.stream.events import BackendInfo, BackendKind
+
+if TYPE_CHECKING:
+    from chatapp.recording.writer import Recorder
+
+
+class Listing(Protocol):
+    """What can be chosen, as `GET /v1/models` lists it."""
+
+    name: str
+    label: str
+    provider: str
+    model: str
+    kind: BackendKind
+    ready: bool
+    why_not: str
+
+
+class Session:
+    """State shared by the screens.
+
+    Args:
+        link: the way to the gateway.
+        backend: the name of what answers at first.
+        saver: where conversations go.
+        settings: as read from config.toml.
+        clock: stamps Enter and drives the stopwatch.
+        instructions: the system prompt.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        backend: str,
+        saver: Saver,
+        settings: Settings,
+        clock: Clock | None = None,
+        instructions: str = "",
+    ) -> None:
+        self.link = link
+        self.backend = backend
+        self.saver = saver
+        self.settings = settings
+        self.clock = clock or MonotonicClock()
+        self.instructions = instructions
+        self.conversation = self.fresh_conversation()
+        self.listings: dict[str, Any] = {}
+        self.known: set[str] = set()
+        """Responses that the server keeps on the open connection."""
+        self.recorder: Recorder | None = None
+        """Writes what happens to a file, while a recording runs."""
+        self.recording_to = Path()
+        self._speaker: Speaker | None = None
+
+    def fresh_conversation(self) -> Conversation:
+        """Return a new conversation under the session's system prompt."""
+        return Conversation(new_identity(), instructions=self.instructions)
+
+    async def speaker(self) -> Speaker:
+        """Return the open connection, opening one where there is none.
+
+        Raises:
+            GatewayError: the gateway cannot be reached or started.
+        """
+        if self._speaker is None:
+            self._speaker = await self.link.connect()
+            self.known.clear()
+        return self._speaker
+
+    async def drop(self) -> None:
+        """Forget a connection that broke; the next request opens another."""
+        speaker, self._speaker = self._speaker, None
+        self.known.clear()
+        if speaker is not None:
+            await speaker.aclose()
+
+    async def refresh_listings(self) -> Sequence[Any]:
+        """Ask the gateway what can be chosen."""
+        models = await (await self.speaker()).models()
+        self.listings = {listing.name: listing for listing in models}
+        return models
+
+    def info(self, backend: str = "") -> BackendInfo:
+        """Return what is known of a backend before it answers: its listing, else what its name says."""
+        name = backend or self.backend
+        listing = self.listings.get(name)
+        if listing is not None:
+            return BackendInfo(
+                name=name, label=listing.label, kind=listing.kind, provider=listing.provider, model=listing.model
+            )
+        return BackendInfo(name=name, label=name, kind=_kind_of(name), provider="", model=name)
+
+    async def aclose(self) -> None:
+        """Close the connection, save what is left, seal a recording."""
+        await self.drop()
+        await self.link.aclose()
+        self.stop_recording()
+
+    def start_recording(self, path: Path) -> None:
+        """Record every exchange from now on.
+
+        Raises:
+            UsageError: the file exists or cannot be created.
+        """
+        from chatapp.recording.writer import Recorder
+
+        self.recorder = Recorder.open(path, title=self.conversation.title)
+        self.recording_to = path
+
+    def stop_recording(self) -> None:
+        """Seal the recording, if one runs."""
+        recorder, self.recorder = self.recorder, None
+        if recorder is not None:
+            recorder.close()
+
+
+def _kind_of(name: str) -> BackendKind:
+    if name.startswith("sim:"):
+        return "simulated"
+    if name.startswith("recording:"):
+        return "recorded"
+    return "local" if name == "local" or name.startswith("local:") else "live"
