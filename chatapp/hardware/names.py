@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from chatapp.errors import UsageError
 
-MAX_COUNT = 4096
-"""More systems than anybody has joined to serve one model (vendors state up to 2,048 for training)."""
+MAX_COUNT = 8192
+"""More than anybody has joined to serve one model, and enough for the smallest chips to hold a trillion parameters."""
 
 _SYSTEM = re.compile(r"^(?P<system>[a-z0-9][a-z0-9._-]*?)(?:x(?P<count>\d+))?$")
 
