@@ -182,10 +182,17 @@ class Saver:
             self.problem = f"not saved: {exc}; kept in memory and tried again"
             if is_broken(exc):
                 self._replace_file()
+        except Exception as exc:  # a bug: this thread must live on, and the same work would fail again
+            _LOG.exception("saving failed")
+            self.problem = f"not saved: {type(exc).__name__}: {exc}"
+            self._forget(batch)
         else:
             self.problem = ""
-            for _ in batch:
-                self._work.popleft()
+            self._forget(batch)
+
+    def _forget(self, batch: list[_Work]) -> None:
+        for _ in batch:
+            self._work.popleft()
 
     def _reached(self) -> Store:
         if self._store is None:

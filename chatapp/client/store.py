@@ -108,7 +108,7 @@ class Store:
                 db.execute("PRAGMA synchronous = NORMAL")
             db.execute("PRAGMA foreign_keys = ON")
             if version == 0:
-                db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+                _make_tables(db)
         except BaseException:
             db.close()
             raise
@@ -132,7 +132,14 @@ class Store:
             "INSERT INTO conversations VALUES (?, ?, ?, ?, ?, ?, NULL) ON CONFLICT (id) DO UPDATE SET "
             "title = excluded.title, instructions = excluded.instructions, tip = excluded.tip, "
             "updated = excluded.updated",
-            (conversation.identity, conversation.title, conversation.instructions, conversation.tip, now, now),
+            (
+                conversation.identity,
+                _storable(conversation.title),
+                _storable(conversation.instructions),
+                conversation.tip,
+                now,
+                now,
+            ),
         )
 
     def save_turn(self, identity: str, turn: Turn) -> None:
@@ -155,7 +162,7 @@ class Store:
 
     def rename(self, identity: str, title: str) -> None:
         """Give a conversation a title."""
-        self._db.execute("UPDATE conversations SET title = ? WHERE id = ?", (title, identity))
+        self._db.execute("UPDATE conversations SET title = ? WHERE id = ?", (_storable(title), identity))
 
     def delete(self, identity: str) -> None:
         """Take a conversation off the list; `undelete` brings it back for a week."""
@@ -227,6 +234,15 @@ class Store:
                 turn.outcome, turn.failure = "truncated", "chatapp ended before the answer did"
         conversation.tip = tip if tip in conversation.turns else max(conversation.turns, default=None)
         return conversation
+
+
+def _make_tables(db: sqlite3.Connection) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    with db:
+        if db.execute("PRAGMA user_version").fetchone()[0] == 0:  # another process may have been first
+            for statement in _SCHEMA.split(";\n"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def new_identity() -> str:
