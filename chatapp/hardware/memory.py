@@ -57,6 +57,11 @@ def kv_copies(system: System, model: Model, chips: int) -> int:
     return group if model.latent else max(1, math.ceil(group / model.kv_heads))
 
 
+SERVING_SHARE = 0.9
+"""Of a GPU's memory that serving engines use: vLLM's default `gpu_memory_utilization`
+(https://docs.vllm.ai/en/latest/configuration/engine_args.html). The rest is kept for peaks of activations and graphs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fit:
     """Whether a model fits a number of chips, with room for one conversation."""
@@ -91,8 +96,9 @@ def _gb(value: float) -> str:
 
 
 def usable_bytes(system: System, chips: int) -> float:
-    """Return memory less what the runtime reserves on each chip."""
-    return chips * (system.memory_bytes - system.reserved_bytes)
+    """Return memory less what the runtime reserves on each chip; of GPUs no more than engines use."""
+    free = system.memory_bytes - system.reserved_bytes
+    return chips * (free if system.spatial else min(free, SERVING_SHARE * system.memory_bytes))
 
 
 def check_fit(system: System, model: Model, precision: Precision, chips: int, context: int) -> Fit:

@@ -18,6 +18,9 @@ HOSTED = ("wafer", "lpu", "rdu")
 DRAFT_PARAMS = 8e9
 """Assumption (range 2e9 to 2e10): the size of model at which half of speculation's gain is left."""
 
+DRAFT_SHARE = 0.06
+"""What one draft token costs of a step where no row of the family tells (see priors.py)."""
+
 _ROUNDS = 60
 """Of the fixed-point iteration for waiting times; it settles to 1e-6 within 40 at the highest loads."""
 
@@ -85,12 +88,20 @@ def speculation_of(setup: Setup, workload: Workload, p: Parameters) -> Speculati
     if setup.endpoint and setup.system.family in HOSTED:
         active = setup.model.active_params
         gain = max(1.0, p["unstated_gain"] ** (active / (active + DRAFT_PARAMS)))
-        return Speculation(gain, max(1, round(gain)))
+        return Speculation(gain, max(1, round(gain)), stated=False)
     return NONE
 
 
 def step_parts(setup: Setup, sequences: float, context: float, draft: Speculation, p: Parameters) -> Parts:
     """Return the terms of one decode step for that many conversations of that context."""
+    parts = _pass_parts(setup, sequences, context, draft, p)
+    if draft.stated and draft.draft_tokens:
+        share = p.values.get("draft_share", DRAFT_SHARE)
+        parts["proposing draft tokens"] = draft.draft_tokens * share * sum(parts.values())
+    return parts
+
+
+def _pass_parts(setup: Setup, sequences: float, context: float, draft: Speculation, p: Parameters) -> Parts:
     tokens = sequences * draft.positions
     if setup.system.spatial:
         return {

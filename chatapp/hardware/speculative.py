@@ -15,6 +15,9 @@ class Speculation:
     draft_tokens: int
     """Most tokens proposed in a step; the pass runs over 1 + this many positions."""
 
+    stated: bool = True
+    """Whether a source states it; else the mean is what was gained, the cost of drafting already taken off."""
+
     @property
     def positions(self) -> int:
         """Token positions that one pass computes for one conversation."""
@@ -25,7 +28,7 @@ NONE = Speculation(1.0, 0)
 
 
 def speculation(tokens_per_step: float) -> Speculation:
-    """Return the speculation with a stated mean; the draft's length, where unknown, is taken as one more than accepted.
+    """Return the speculation with a stated mean; the draft's length is taken as the mean, rounded up.
 
     Published pairs are near it: 1.92 of 1 draft, 2.58 of 2, 3.01 of 5 (NVIDIA, DeepSeek-R1 on B200).
     """
