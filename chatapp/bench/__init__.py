@@ -1,1 +1,1 @@
-"""Many requests, one report. The headless half of compare and verify stands on it."""
+"""Many requests, one report: workloads, schedules, the runner, its own health, and what it may cost."""
