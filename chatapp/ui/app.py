@@ -10,11 +10,11 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from chatapp.client.session import Session
 from chatapp.config import Settings
 from chatapp.ui.clipboard import copy_text
 from chatapp.ui.commands import check_keymap
 from chatapp.ui.frame import FrameTimer
-from chatapp.ui.session import Session
 from chatapp.ui.theme import MEANINGS, THEMES
 from chatapp.ui.widgets.stream_pane import StreamPane
 

@@ -10,6 +10,7 @@ from textual.content import Content
 from chatapp.client.conversation import Turn
 from chatapp.text.sanitize import sanitize_line
 from chatapp.ui.commands import COMMANDS, key_label
+from chatapp.ui.fitting import columns, cut
 from chatapp.ui.screens.picker import Item, Picker
 
 PREVIEW = 64
@@ -38,7 +39,7 @@ def command_picker(keymap: Mapping[str, str]) -> Picker:
         how = f"/{command.name}"
         key = key_label(keymap.get(command.name, command.keys))
         title = preview(command.title, PREVIEW - len(how) - 12)
-        gap = " " * max(PREVIEW - len(title) - len(how) - 11, 1)
+        gap = " " * max(PREVIEW - columns(title) - len(how) - 11, 1)
         line = Content.assemble((title, "$foreground"), gap, (how, "$quiet"), (f"{key:>11}", "$speed"))
         items.append(Item(command.name, line, f"{command.title} {how}", command.group))
     return Picker("Commands", items, hint="each also as a slash command in the prompt")
@@ -68,4 +69,4 @@ def theme_picker(names: Sequence[str], current: str) -> Picker:
 def preview(text: str, limit: int = PREVIEW) -> str:
     """Return the beginning of a text on one line."""
     line = " ".join(sanitize_line(text, limit=4 * limit).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    return cut(line, limit)

@@ -1,6 +1,6 @@
 """The conversation: text to the left, figures to the right, the prompt below, and a prompt's way through it.
 
-What the commands do is in `chatapp.ui.screens.chat`, an answer's way to the screen in `chatapp.ui.exchange`.
+What the commands do is in `chatapp.ui.screens.chat`, an answer's way to the screen in `chatapp.client.exchange`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from textual.widgets import Static, TextArea
 from textual.worker import Worker
 
 from chatapp.client.conversation import Turn
+from chatapp.client.exchange import Exchange
 from chatapp.client.inclusion import include_files
 from chatapp.client.prompt_history import PromptHistory
+from chatapp.client.session import Session
 from chatapp.errors import ChatappError, GatewayError
 from chatapp.stream.events import Retell
 from chatapp.text.sanitize import sanitize_line
 from chatapp.ui.commands import bindings, completions, parse_slash
-from chatapp.ui.exchange import Exchange
-from chatapp.ui.session import Session
+from chatapp.ui.figures import panel_view
 from chatapp.ui.starters import load_starters
 from chatapp.ui.widgets.hint_bar import HintBar
 from chatapp.ui.widgets.metrics_panel import MetricsPanel, PanelView
@@ -198,7 +199,7 @@ class ConversationScreen(Screen[None]):
             note = {"simulated": "simulated", "local": "on this machine"}.get(info.kind, info.provider)
             view = PanelView(label=info.label, kind=info.kind, note=note)
         else:
-            view = exchange.view()
+            view = panel_view(exchange)
         self.query_one(MetricsPanel).show(view)
         problem = self.session.saver.problem or self.session.saver.notice
         if problem and problem not in self._said:

@@ -14,6 +14,7 @@ from chatapp.client.saver import Saver
 from chatapp.client.store import Entry
 from chatapp.errors import ChatappError
 from chatapp.text.sanitize import sanitize_line
+from chatapp.ui.fitting import columns, cut
 from chatapp.ui.screens.picker import Item, Picker
 
 _WIDTH = 64
@@ -120,10 +121,10 @@ def _item(entry: Entry) -> Item:
     behind = sanitize_line(", ".join(entry.backends))
     right = f"{entry.turns:>3}  {age(time.time() - entry.updated):>8}"
     room = _WIDTH - len(right) - 2
-    left = title if len(title) <= room else title[: room - 1] + "…"
-    rest = room - len(left) - 2
-    behind = behind if len(behind) <= rest else behind[: max(rest - 1, 0)] + "…" if rest > 4 else ""
-    gap = " " * max(_WIDTH - len(left) - 2 - len(behind) - len(right), 1)
+    left = cut(title, room)
+    rest = room - columns(left) - 2
+    behind = cut(behind, rest) if rest > 4 else ""
+    gap = " " * max(_WIDTH - columns(left) - 2 - columns(behind) - len(right), 1)
     return Item(
         entry.identity,
         Content.assemble((left, "$foreground"), "  ", (behind, "$faint"), gap, (right, "$quiet")),

@@ -8,11 +8,12 @@ from typing import Any
 from textual import work
 from textual.content import Content
 
+from chatapp.client.session import Session
 from chatapp.errors import ChatappError
 from chatapp.stream.events import BackendKind
 from chatapp.text.sanitize import sanitize_line
+from chatapp.ui.fitting import columns, cut
 from chatapp.ui.screens.picker import Item, Picker
-from chatapp.ui.session import Session
 from chatapp.ui.widgets.metrics_panel import KIND_MARKS
 
 GROUPS: dict[BackendKind, str] = {
@@ -62,7 +63,7 @@ def listing_items(listings: Iterable[Any]) -> list[Item]:
             listing.name,
             _line(listing),
             f"{listing.name} {listing.label} {listing.provider} {listing.model}",
-            GROUPS[listing.kind],
+            sanitize_line(getattr(listing, "group", "")) or GROUPS[listing.kind],
             enabled=listing.ready,
         )
         for listing in ordered
@@ -73,12 +74,12 @@ def _line(listing: Any) -> Content:
     mark, colour = KIND_MARKS[listing.kind]
     label = sanitize_line(listing.label)
     right = sanitize_line(listing.name if listing.ready else listing.why_not)
-    room = max(_WIDTH - 3 - len(label), 8)
-    right = right if len(right) <= room else right[: room - 1] + "…"
+    label = cut(label, _WIDTH - 12)
+    right = cut(right, _WIDTH - 3 - columns(label))
     style = "$quiet" if listing.ready else "$warning"
     return Content.assemble(
         (f"{mark} " if listing.ready else "○ ", colour if listing.ready else "$faint"),
         (label, "$foreground" if listing.ready else "$faint"),
-        " " * max(_WIDTH - 2 - len(label) - len(right), 1),
+        " " * max(_WIDTH - 2 - columns(label) - columns(right), 1),
         (right, style),
     )

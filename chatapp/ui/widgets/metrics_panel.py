@@ -18,6 +18,7 @@ from chatapp.client.wording import DASH
 from chatapp.stream.events import BackendKind
 from chatapp.stream.figures import Snapshot
 from chatapp.text.sanitize import sanitize_line
+from chatapp.ui.fitting import columns, cut
 from chatapp.ui.widgets.digits import big, speed_text
 
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -109,10 +110,10 @@ def fit(rows: Sequence[_Row], height: int) -> list[Content]:
 
 def _heading(view: PanelView, width: int) -> list[_Row]:
     if view.kind is None:
-        return [_Row(Content.styled(_cut(view.label or "no backend yet", width), "$quiet"), 0)]
+        return [_Row(Content.styled(cut(view.label or "no backend yet", width), "$quiet"), 0)]
     mark, colour = KIND_MARKS[view.kind]
-    label = Content.assemble((f"{mark} ", colour), (_cut(sanitize_line(view.label), width - 2), "bold"))
-    note = _cut(sanitize_line(view.note or view.kind), width - 2)
+    label = Content.assemble((f"{mark} ", colour), (cut(sanitize_line(view.label), width - 2), "bold"))
+    note = cut(sanitize_line(view.note or view.kind), width - 2)
     return [_Row(label, 0), _Row(Content.assemble("  ", (note, colour)), 1)]
 
 
@@ -197,7 +198,7 @@ def _beside(view: PanelView, snapshot: Snapshot, width: int) -> list[_Row]:
         times = wording.factor(shown / wording.READING_TPS)
         rows.append(_Row(pair("reading", f"{times} faster" if width >= 26 else times, width), 7, space_before=True))
     for name, value in view.extra:
-        rows.append(_Row(pair(_cut(sanitize_line(name), width - 4), sanitize_line(value), width), 6))
+        rows.append(_Row(pair(cut(sanitize_line(name), width - 4), sanitize_line(value), width), 6))
     timing = snapshot.server_timing
     if timing is not None:
         if timing.decode_tps is not None:
@@ -207,7 +208,7 @@ def _beside(view: PanelView, snapshot: Snapshot, width: int) -> list[_Row]:
     if view.usd is not None:
         rows.append(_Row(pair("cost", wording.cost(view.usd), width), 7))
     if snapshot.warnings:
-        rows.append(_Row(Content.styled(_cut("! " + sanitize_line(snapshot.warnings[0]), width), "$warning"), 4))
+        rows.append(_Row(Content.styled(cut("! " + sanitize_line(snapshot.warnings[0]), width), "$warning"), 4))
     return rows
 
 
@@ -218,13 +219,7 @@ def _tokens(snapshot: Snapshot) -> str:
 
 def pair(name: str, value: str, width: int) -> Content:
     """Return a row with a name to the left and a value to the right."""
-    value = _cut(value, width)
-    gap = max(width - len(name) - len(value), 1)
-    if len(name) + 1 + len(value) > width:
-        name = _cut(name, max(width - len(value) - 1, 0))
-        gap = width - len(name) - len(value)
+    value = cut(value, width)
+    name = cut(name, width - columns(value) - 1)
+    gap = max(width - columns(name) - columns(value), 0)
     return Content.assemble((name, "$quiet"), " " * gap, (value, "$foreground"))
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"

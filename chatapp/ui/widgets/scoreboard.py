@@ -13,6 +13,7 @@ from chatapp.client import wording
 from chatapp.stream.events import BackendKind
 from chatapp.stream.figures import Figures
 from chatapp.text.sanitize import sanitize_line
+from chatapp.ui.fitting import cut
 from chatapp.ui.widgets.metrics_panel import KIND_MARKS
 
 
@@ -75,8 +76,7 @@ def board(ordered: Sequence[Score], width: int) -> list[Content]:
         often = f" ×{len(score.figures)}" if len(score.figures) > 1 and width >= 28 else ""
         label = sanitize_line(score.label)
         room = width - 2 - len(often)
-        label = label if len(label) <= room else label[: room - 1] + "…"
-        lines.append(Content.assemble((f"{mark} ", colour), (label, "$foreground"), (often, "$faint")))
+        lines.append(Content.assemble((f"{mark} ", colour), (cut(label, room), "$foreground"), (often, "$faint")))
         speed = score.of("output_speed_tps")
         ratio = speed / slowest if speed and slowest and len(ordered) > 1 else None
         lines.append(

@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from chatapp.stream.events import BackendKind
 from chatapp.text.sanitize import sanitize_line
+from chatapp.ui.fitting import cut
 from chatapp.ui.starters import Starter
 from chatapp.ui.widgets.metrics_panel import KIND_MARKS
 
@@ -80,7 +81,7 @@ def welcome_lines(starters: Sequence[Starter], behind: Behind | None, width: int
     if height >= 24 and width >= 40:
         lines += [Content.styled(row, "$speed") for row in _WORDMARK]
         lines.append(Content(""))
-    lines.append(Content.styled(_cut("Feel how fast an inference system is.", width), "$foreground bold"))
+    lines.append(Content.styled(cut("Feel how fast an inference system is.", width), "$foreground bold"))
     lines.append(Content(""))
     lines += _behind_lines(behind, width)
     lines.append(Content(""))
@@ -118,24 +119,20 @@ def _behind_lines(behind: Behind | None, width: int) -> list[Content]:
     if behind is None:
         return [Content.styled("Starting …", "$quiet")]
     mark, colour = KIND_MARKS[behind.kind]
-    label = _cut(sanitize_line(behind.label), width - 16)
+    label = cut(sanitize_line(behind.label), width - 16)
     lines = [Content.assemble(("Behind it   ", "$quiet"), (f"{mark} ", colour), (label, "bold"))]
     for text in (behind.note, behind.tip):
         if text:
             style = colour if text == behind.note else "$quiet"
-            lines.append(Content.styled(" " * 12 + _cut(sanitize_line(text), width - 12), style))
+            lines.append(Content.styled(" " * 12 + cut(sanitize_line(text), width - 12), style))
     return lines
 
 
 def _starter_line(starter: Starter, width: int) -> Content:
-    title = _cut(starter.title, width - 18)
+    title = cut(starter.title, width - 18)
     line = Content.assemble(
         (f" {starter.number} ", "$speed bold on $panel"),
         (f"  {starter.kind:<13}", "$quiet"),
         (title, "$foreground"),
     )
     return line.stylize(Style.from_meta({"starter": starter.number}))  # meta, not a link: links have their own colours
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"

@@ -105,6 +105,15 @@ class Session:
             )
         return BackendInfo(name=name, label=name, kind=_kind_of(name), provider="", model=name)
 
+    def price(self, backend: str, input_tokens: int | None, output_tokens: int | None) -> float | None:
+        """Return what an answer cost in US dollars; None where prices or counts are not known."""
+        listing = self.listings.get(backend)
+        into, out = getattr(listing, "input_usd", None), getattr(listing, "output_usd", None)
+        if into is None or out is None or input_tokens is None or output_tokens is None:
+            return None
+        usd: float = (into * input_tokens + out * output_tokens) / 1e6
+        return usd
+
     async def aclose(self) -> None:
         """Close the connection, save what is left, seal a recording."""
         await self.drop()

@@ -1,4 +1,4 @@
-"""One answer on its way from the connection to the screen: read, measured, shown and saved.
+"""One answer on its way from the connection to the reader: read, measured, shown and saved.
 
 Runs as a task beside the screen. Nothing is posted per token: text goes into the pane's queue and the saver's, each
 O(1), and the panel asks for a snapshot when it repaints.
@@ -10,12 +10,11 @@ from typing import Any, Literal, Protocol
 
 from chatapp.client import wording
 from chatapp.client.conversation import COMPLETE, Turn
+from chatapp.client.session import Session
 from chatapp.errors import ChatappError
 from chatapp.stream.answer import Answer
 from chatapp.stream.events import Channel, Delta, Event, Failed, Finished, Notice, Request, Retell
 from chatapp.stream.figures import Figures
-from chatapp.ui.session import Session
-from chatapp.ui.widgets.metrics_panel import PanelView
 
 GATEWAY_LOST = "gateway_lost"
 """Code of a failure that says nothing about the backend: the gateway or the connection to it ended."""
@@ -160,7 +159,8 @@ class Exchange:
         outcome = answer.outcome or "truncated"
         turn.text, turn.reasoning, turn.outcome = answer.text, answer.reasoning, outcome
         turn.label, turn.kind = answer.info.label, answer.info.kind
-        turn.footer = wording.footer(self.figures, simulated_note=self.note)
+        usd = self.session.price(turn.backend, self.figures.input_tokens, self.figures.output_tokens)
+        turn.footer = wording.footer(self.figures, simulated_note=self.note, usd=usd)
         turn.figures = self.figures.to_json()
         if self._begun or outcome == "cancelled":
             self._begin()
@@ -190,35 +190,3 @@ class Exchange:
     def complete(self) -> bool:
         """Whether the whole answer came."""
         return self.answer.outcome in COMPLETE
-
-    def view(self) -> PanelView:
-        """Return what the panel shows now."""
-        info = self.answer.info
-        now = self.session.clock.now_ns()
-        snapshot = self.answer.snapshot(now)
-        waiting = self.answer.outcome is None and snapshot.ttft_ms is None
-        note = self.progress or self.note or ("on this machine" if info.kind == "local" else info.provider)
-        return PanelView(
-            label=info.label,
-            kind=info.kind,
-            note=note,
-            snapshot=snapshot,
-            stopwatch_ms=(now - self.entered_ns) / 1e6 if waiting else None,
-            extra=panel_details(info.detail),
-            usd=None,
-        )
-
-
-def panel_details(detail: dict[str, str | float]) -> tuple[tuple[str, str], ...]:
-    """Return what a backend says of itself that belongs beside the figures: its physical limit and what bounds it."""
-    rows: list[tuple[str, str]] = []
-    limit = detail.get("limit_tps")
-    if isinstance(limit, (int, float)):
-        rows.append(("limit", f"{wording.speed(float(limit))} tok/s"))
-    bound = detail.get("dominant")
-    if isinstance(bound, str) and bound:
-        rows.append(("bound by", bound))
-    claim = detail.get("claim")
-    if claim is not None:
-        rows.append(("claim", claim if isinstance(claim, str) else wording.speed(float(claim))))
-    return tuple(rows)

@@ -1,0 +1,41 @@
+"""From an exchange to what the panel shows of it."""
+
+from __future__ import annotations
+
+from chatapp.client import wording
+from chatapp.client.exchange import Exchange
+from chatapp.ui.widgets.metrics_panel import PanelView
+
+
+def panel_view(exchange: Exchange) -> PanelView:
+    """Return what the panel shows of an exchange now."""
+    answer = exchange.answer
+    info = answer.info
+    now = exchange.session.clock.now_ns()
+    snapshot = answer.snapshot(now)
+    waiting = answer.outcome is None and snapshot.ttft_ms is None
+    note = exchange.progress or exchange.note or ("on this machine" if info.kind == "local" else info.provider)
+    return PanelView(
+        label=info.label,
+        kind=info.kind,
+        note=note,
+        snapshot=snapshot,
+        stopwatch_ms=(now - exchange.entered_ns) / 1e6 if waiting else None,
+        extra=panel_details(info.detail),
+        usd=exchange.session.price(exchange.turn.backend, snapshot.input_tokens, snapshot.output_tokens),
+    )
+
+
+def panel_details(detail: dict[str, str | float]) -> tuple[tuple[str, str], ...]:
+    """Return what a backend says of itself that belongs beside the figures: its physical limit and what bounds it."""
+    rows: list[tuple[str, str]] = []
+    limit = detail.get("limit_tps")
+    if isinstance(limit, (int, float)):
+        rows.append(("limit", f"{wording.speed(float(limit))} tok/s"))
+    bound = detail.get("dominant")
+    if isinstance(bound, str) and bound:
+        rows.append(("bound by", bound))
+    claim = detail.get("claim")
+    if claim is not None:
+        rows.append(("claim", claim if isinstance(claim, str) else wording.speed(float(claim))))
+    return tuple(rows)
