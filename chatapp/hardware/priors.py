@@ -103,8 +103,12 @@ from stacked memory. Everything else is each family's own."""
 
 STACKED = ("ampere", "hopper", "blackwell", "cdna", "rdu")
 
+_FLOORS = "facts.toml physics.tiny_gemm_floor_h100: 3.2 us on H100, 2.6 us on B200"
+
 PRIORS: dict[str, dict[str, Prior]] = {
     "wafer": _SPATIAL,
     "lpu": _LPU,
     **dict.fromkeys(STACKED, _COMMON),
+    "hopper": _COMMON | {"kernel_s": Prior(3.2e-6, 0.2, "s", "floor of one kernel", _FLOORS)},
+    "blackwell": _COMMON | {"kernel_s": Prior(2.6e-6, 0.2, "s", "floor of one kernel", _FLOORS)},
 }
