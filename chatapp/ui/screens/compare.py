@@ -14,12 +14,12 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Static
 
+from chatapp.client.session import Session
 from chatapp.compare.race import departure_spread_ms, freeze, standings
 from chatapp.errors import ChatappError, UsageError
 from chatapp.stream.answer import Answer
 from chatapp.stream.events import BackendInfo, Failed, Finished, Message, Retell
 from chatapp.text.sanitize import sanitize_line
-from chatapp.ui.session import Session
 from chatapp.ui.widgets.lane import Lane
 from chatapp.ui.widgets.prompt_box import PromptBox
 from chatapp.ui.widgets.standings import Measure, StandingsPanel, StandingsView
