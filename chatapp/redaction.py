@@ -99,6 +99,28 @@ class Redactor:
             return True
         return bool(self._patterns) or (len(text) >= _SHORTEST_SHAPE and _HINT.search(text) is not None)
 
+    def spans(self, text: str) -> list[tuple[int, int, str]]:
+        """Return where secrets stand, ascending and apart: start, end, and what replaces them.
+
+        For text whose parts must keep their places; `text()` is the quicker way otherwise.
+        """
+        found: list[tuple[int, int, str]] = []
+        if self._exact is not None:
+            found += [(m.start(), m.end(), self._values[m[0]]) for m in self._exact.finditer(text)]
+        for name, shape in _SHAPES:
+            found += [(m.end(1), m.end(), name) for m in shape.finditer(text)]
+        for pattern in self._patterns:
+            found += [(m.start(), m.end(), "pattern") for m in pattern.finditer(text) if m[0]]
+        merged: list[tuple[int, int, str]] = []
+        for start, end, name in sorted(found, key=lambda span: (span[0], -span[1])):
+            if merged and start < merged[-1][1]:
+                before = merged[-1]
+                merged[-1] = (before[0], max(before[1], end), before[2])
+            else:
+                merged.append((start, end, f"[REDACTED:{name}]"))
+        self.hits += len(merged)
+        return merged
+
     def unfinished(self, text: str) -> int:
         """Return how many characters at the end may begin an exact secret that the next text completes."""
         longest = 0

@@ -100,3 +100,20 @@ def test_ordinary_tokens_need_no_closer_look():
     assert not any(redactor.may_hold_secret(token) for token in ("the", " speed", "a-b", "\n\n", "tokens per second"))
     assert Redactor([re.compile("x")]).may_hold_secret("the")
     assert redactor.may_hold_secret("a canary-value-1")
+
+
+def test_spans_say_where_secrets_stand():
+    redactor = Redactor([re.compile("user-[0-9]+")])
+    redactor.add("KEY", "canary-value-1")
+    text = "canary-value-1 user-42 Bearer abcdefgh12345 nothing"
+    assert [(text[a:b], name) for a, b, name in redactor.spans(text)] == [
+        ("canary-value-1", "[REDACTED:KEY]"),
+        ("user-42", "[REDACTED:pattern]"),
+        ("abcdefgh12345", "[REDACTED:bearer]"),
+    ]
+    assert redactor.hits == 3
+
+
+def test_overlapping_spans_are_one():
+    redactor = Redactor([re.compile("abcdef"), re.compile("defghi")])
+    assert redactor.spans("xabcdefghix") == [(1, 10, "[REDACTED:pattern]")]
