@@ -77,6 +77,16 @@ class Start(NamedTuple):
 
     at_ns: int
     line: int
+    stream: str
+
+
+class _Lane(msgspec.Struct):
+    """The one member that every `q` line must have."""
+
+    s: str
+
+
+_lane = msgspec.json.Decoder(_Lane)
 
 
 class Recording:
@@ -114,22 +124,31 @@ class Recording:
             raw = path.open("rb")
         except OSError as exc:
             raise FileFormatError(path, f"cannot be read: {exc.strerror or exc}") from None
-        recording = cls(str(path), raw)
+        return cls.read(str(path), raw, force=force)
+
+    @classmethod
+    def read(cls, name: str, file: IO[bytes], *, force: bool = False) -> Self:
+        """Check and index an open, seekable file, as `open` does; it is closed with the recording.
+
+        Raises:
+            FileFormatError: as `open` says.
+        """
+        recording = cls(name, file)
         try:
-            if raw.read(2) == b"\x1f\x8b":
-                recording._file = recording._unpack(raw)
-                raw.close()
+            if file.read(2) == b"\x1f\x8b":
+                recording._file = recording._unpack(file)
+                file.close()
             recording._file.seek(0)
             recording._scan()
         except OSError as exc:
             recording.close()
-            raise FileFormatError(path, f"cannot be read: {exc.strerror or exc}") from None
+            raise FileFormatError(name, f"cannot be read: {exc.strerror or exc}") from None
         except BaseException:
             recording.close()
             raise
         if recording.seal == "broken" and not force:
             recording.close()
-            raise FileFormatError(path, recording.warnings[-1], hint="--force reads it all the same")
+            raise FileFormatError(name, recording.warnings[-1], hint="--force reads it all the same")
         return recording
 
     def __enter__(self) -> Self:
@@ -141,6 +160,11 @@ class Recording:
     def close(self) -> None:
         """Close the file. Idempotent."""
         self._file.close()
+
+    @property
+    def streams(self) -> list[str]:
+        """The streams on which something was asked, in order."""
+        return list(dict.fromkeys(start.stream for start in self.starts))
 
     def block_before(self, at_ns: int) -> int:
         """Return the index of the last block that begins at or before a time."""
@@ -264,7 +288,7 @@ class Recording:
                 if code == "m":
                     self.marks.append(Mark(at_ns, number + i, self._label(raw, number + i)))
                 elif code == "q":
-                    self.starts.append(Start(at_ns, number + i))
+                    self.starts.append(Start(at_ns, number + i, self._stream(raw, number + i)))
                 elif code == "g":
                     self.warnings.append(f"line {number + i}: capture stopped here")
         digest.update(data)
@@ -297,6 +321,12 @@ class Recording:
             interval_ns(interval)
         except ValueError as exc:
             raise FileFormatError(self.name, str(exc), line=number) from None
+
+    def _stream(self, raw: msgspec.Raw, number: int) -> str:
+        try:
+            return _lane.decode(raw).s
+        except (ValueError, RecursionError) as exc:
+            raise FileFormatError(self.name, f"request: {_reason(exc)}", line=number) from None
 
     def _label(self, raw: msgspec.Raw, number: int) -> str:
         try:

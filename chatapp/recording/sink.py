@@ -9,7 +9,7 @@ import stat
 import zlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from chatapp.errors import UsageError
 
@@ -163,6 +163,34 @@ class GzipSink(PlainSink):
             with contextlib.suppress(OSError):  # a reader takes a member that does not end as a file cut short
                 self._append(self._compressor.flush(zlib.Z_FINISH))
         super().close()
+
+
+class StreamSink:
+    """A binary stream, such as a recording in memory. The stream stays open."""
+
+    failed = False
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self.name = name
+        self._stream = stream
+        self._hash = hashlib.sha256()
+
+    def write(self, line: bytes) -> None:
+        """Write one line."""
+        self._stream.write(line)
+        self._hash.update(line)
+
+    def sync(self) -> None:
+        """Flush."""
+        self._stream.flush()
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all lines so far."""
+        return self._hash.hexdigest()
+
+    def close(self) -> None:
+        """Flush."""
+        self._stream.flush()
 
 
 def _sync_file(fd: int) -> None:

@@ -18,6 +18,7 @@ from chatapp import __version__
 from chatapp.clock import NS_PER_S, Clock, MonotonicClock
 from chatapp.recording import codec
 from chatapp.recording.format import FORMAT, VERSION, Header, Quantizer, Seal, format_line, seal_line, utc_now
+from chatapp.recording.rewriting import redact_pieces
 from chatapp.recording.sink import Sink, open_sink
 from chatapp.redaction import REDACTOR, Redactor
 from chatapp.stream.events import BackendInfo, Channel, Delta, Event, Failed, Finished, Request, Sent
@@ -218,16 +219,12 @@ class Recorder:
         self._text_line(lane, text, at_ns, tokens, uncertainty_ns)
 
     def _flush(self, lane: _Lane) -> None:
-        """Write what a lane held back. A secret found in it goes, whole, into the first of its lines."""
+        """Write what a lane held back."""
         if not lane.held:
             return
         held, lane.held = lane.held, []
-        joined = "".join(chunk.text for chunk in held)
-        redacted = self._redactor.text(joined)
-        for chunk in held:
-            text = chunk.text
-            if redacted != joined:
-                text = redacted if chunk is held[0] else ""
+        texts = redact_pieces([chunk.text for chunk in held], self._redactor)
+        for chunk, text in zip(held, texts, strict=True):
             self._text_line(lane, text, chunk.at_ns, chunk.tokens, chunk.uncertainty_ns)
 
     def _text_line(self, lane: _Lane, text: str, at_ns: int, tokens: int, uncertainty_ns: int) -> None:
