@@ -181,7 +181,7 @@ class CodeLayout(_BlockLayout):
     def __init__(self, block: CodeBlock, width: int) -> None:
         super().__init__(block, width)
         self._code = block
-        self._fill = block.kind
+        self._fill = "fence" if block.kind == "code" else block.kind
         self._pad = 1 if block.kind == "code" and self._room > 2 else 0
         self._cells = max(1, self._room - 2 * self._pad)
         self._header = 1 if block.language else 0
