@@ -64,7 +64,7 @@ class Sheet(ModalScreen[None]):
         width = self.query_one("#sheet-page").content_size.width
         if width > 0 and (force or width != self._width):
             self._width = width
-            self.query_one("#sheet-text", Static).update(Content("\n").join(self.draw(width)))
+            self.query_one("#sheet-text", Static).update(Content("\n").join(self.draw(width - 1)))
 
     def action_scroll(self, rows: int) -> None:
         """Scroll the page."""
