@@ -70,7 +70,7 @@ class Watch:
         self._cpu_ns = self._wall_ns = 0
 
     async def __aenter__(self) -> Watch:
-        self._cpu_ns, self._wall_ns = time.process_time_ns(), time.monotonic_ns()
+        self._cpu_ns, self._wall_ns = time.process_time_ns(), self._clock.now_ns()
         self._task = asyncio.create_task(self._sample())
         return self
 
@@ -79,7 +79,7 @@ class Watch:
         self._task.cancel()
         await asyncio.wait([self._task])
         self._cpu_ns = time.process_time_ns() - self._cpu_ns
-        self._wall_ns = time.monotonic_ns() - self._wall_ns
+        self._wall_ns = self._clock.now_ns() - self._wall_ns
 
     async def _sample(self) -> None:
         deadline = self._clock.now_ns()

@@ -232,6 +232,8 @@ class _Level:
     async def run(self) -> None:
         """Send everything, or what can be sent until told to stop."""
         self._begin_ns = self._clock.now_ns()
+        if self._runner.stop.is_set():
+            return
         await until_stopped(self._open() if self._load.rate else self._closed(), self._runner.stop)
 
     async def _closed(self) -> None:
@@ -245,7 +247,7 @@ class _Level:
 
     def _more(self) -> bool:
         load = self._load
-        if load.requests is not None and self.begun >= load.requests:
+        if self._runner.stop.is_set() or (load.requests is not None and self.begun >= load.requests):
             return False
         lasted_ns = self._clock.now_ns() - self._begin_ns
         return load.duration_s is None or lasted_ns < load.duration_s * NS_PER_S
