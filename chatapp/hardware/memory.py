@@ -59,7 +59,7 @@ def kv_copies(system: System, model: Model, chips: int) -> int:
 
 SERVING_SHARE = 0.9
 """Of a GPU's memory that serving engines use: vLLM's default `gpu_memory_utilization`
-(https://docs.vllm.ai/en/latest/configuration/engine_args.html). The rest is kept for peaks of activations and graphs."""
+(https://docs.vllm.ai/en/latest/configuration/engine_args.html). The rest is kept for activations and graphs."""
 
 
 @dataclass(frozen=True, slots=True)

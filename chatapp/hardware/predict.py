@@ -13,7 +13,6 @@ from chatapp.hardware.model import HOSTED, Parts, Timing, Workload, serve
 from chatapp.hardware.models import Model, find_model
 from chatapp.hardware.names import SystemName, parse_system
 from chatapp.hardware.parameters import Parameters, load_parameters
-from chatapp.hardware.speculative import speculation
 from chatapp.hardware.systems import System, find_system
 from chatapp.hardware.terms import Setup, physical_limit
 
@@ -205,9 +204,11 @@ def what_if(prediction: Prediction) -> list[Change]:
             p,
         ),
         ("half the latency of every step in a layer", setup, workload, faster_floors),
-        (f"speculative decoding with {now + 1:.1f} tokens a step", setup, _speculating(workload, now + 1), p),
         ("twice the chips", replace(setup, chips=setup.chips * 2), workload, p),
     ]
+    if workload.tokens_per_step is not None or now == 1:  # else the gain already holds it, in an unknown share
+        more = f"speculative decoding with {now + 1:.1f} tokens a step"
+        cases.append((more, setup, replace(workload, tokens_per_step=min(16.0, now + 1)), p))
     if workload.batch > 1:
         cases.append(("no neighbours", setup, replace(workload, batch=1), p))
     if setup.precision.other_bits > 8 and not system.spatial:
@@ -217,7 +218,3 @@ def what_if(prediction: Prediction) -> list[Change]:
         for what, setup_, workload_, p_ in cases
     ]
     return sorted(changes, key=lambda change: -change.factor)
-
-
-def _speculating(workload: Workload, tokens: float) -> Workload:
-    return replace(workload, tokens_per_step=speculation(min(16.0, tokens)).tokens_per_step)
