@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Literal, NamedTuple
 
 from chatapp.clock import NS_PER_S, Clock, MonotonicClock
+from chatapp.errors import FileFormatError
 from chatapp.recording.answers import Entry, decode_line
 from chatapp.recording.reader import Mark, Recording
 from chatapp.stream.events import Request
@@ -68,6 +69,7 @@ class Player:
         self._target_ns: int | None = None
         self._steps = 0
         self._next: Entry | None = None
+        self._error: FileFormatError | None = None
         self._rewind(0)
 
     # ------------------------------------------------------------------ where it stands
@@ -199,6 +201,8 @@ class Player:
                     self.state = "ended"
             elif self.state != "playing":
                 await self._changed.wait()
+            elif self._error is not None:
+                raise self._error
             elif self._next is None:
                 self.state = "ended"
                 yield Batch([], reset=False)
@@ -251,8 +255,15 @@ class Player:
         assert self._next is not None
         entry = self._next
         self._at_ns = max(self._at_ns, entry.at_ns)
-        self._next = next(self._entries, None)
+        self._look_ahead()
         return entry
+
+    def _look_ahead(self) -> None:
+        """Read the next entry; an error waits until what came before it has been shown."""
+        try:
+            self._next = next(self._entries, None)
+        except FileFormatError as exc:
+            self._next, self._error = None, exc
 
     def _jump(self, target_ns: int) -> Batch:
         """Go to a time and return what is to be shown there: what lies between, or after a reset all in view."""
@@ -272,7 +283,8 @@ class Player:
     def _rewind(self, line: int) -> None:
         self._entries = self._read_from(line)
         self._at_ns = 0
-        self._next = next(self._entries, None)
+        self._error = None
+        self._look_ahead()
         self._due_ns = self._clock.now_ns()
 
     def _read_from(self, line: int) -> Iterator[Entry]:

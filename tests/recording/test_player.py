@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from chatapp.clock import VirtualClock
+from chatapp.errors import FileFormatError
 from chatapp.recording.player import Player
 from chatapp.recording.reader import Recording
 from chatapp.recording.writer import Recorder
@@ -243,6 +244,17 @@ async def test_the_header_may_limit_pauses(tmp_path, clock):
         async with Watcher(Player(opened, clock=clock), clock) as w:
             assert await w.after(1.9) == "one"
             assert await w.after(0.1) == "two"
+
+
+async def test_a_wrong_line_is_said_after_what_came_before_it(tmp_path, clock):
+    path = tmp_path / "a.tokcast"
+    path.write_bytes(b'{"format":"tokcast","version":1}\n[0,"t",{"s":"a","x":"one"}]\n[0,"t",{"s":7}]\n')
+    with Recording.open(path) as opened:
+        shown = []
+        with pytest.raises(FileFormatError, match=":3:"):
+            async for batch in Player(opened, clock=clock).play():
+                shown += [entry.item.text for entry in batch.entries]
+    assert shown == ["one"]
 
 
 async def test_an_empty_recording_ends_at_once(tmp_path, clock):
