@@ -18,6 +18,7 @@ import socket
 import struct
 import sys
 import time
+from functools import cache
 from typing import NamedTuple
 
 from chatapp.stream.events import ArrivalSource
@@ -133,12 +134,9 @@ def _switch_on(sock: socket.socket) -> bool:
     return True
 
 
-_KEEPER: list[socket.socket] = []
-
-
+@cache
 def _keep_stamping_on() -> None:
     """Hold one stamped socket open for the life of the process, so that the kernel's stamping stays switched on."""
-    if not _KEEPER:
-        keeper = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as keeper:
         keeper.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        _KEEPER.append(keeper)
+        keeper.detach()  # the descriptor is never closed by us: that is its whole purpose

@@ -12,6 +12,7 @@ import ssl
 import time
 import urllib.request
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from typing import Any
 
 import httpcore2
 import httpx2
@@ -72,21 +73,19 @@ class TimedTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request and return its response, the body unread."""
-        assert isinstance(request.stream, httpx2.AsyncByteStream)
-        core_request = httpcore2.Request(
-            method=request.method,
-            url=httpcore2.URL(
-                scheme=request.url.raw_scheme,
-                host=request.url.raw_host,
-                port=request.url.port,
-                target=request.url.raw_path,
-            ),
-            headers=request.headers.raw,
-            content=request.stream,
-            extensions=request.extensions,
-        )
-        with map_exceptions():
-            response = await self._pool(proxy_for(request.url)).handle_async_request(core_request)
+        pool = self._pool(proxy_for(request.url))
+        while True:
+            opened = _Opened()
+            try:
+                with map_exceptions():
+                    response = await pool.handle_async_request(_core_request(request, opened))
+            except (httpx2.RemoteProtocolError, httpx2.ReadError):
+                # A server closes an idle connection just as it is used again. Nothing of a response has come, so the
+                # request is sent again at once, as browsers do; on a connection of its own there is no such excuse.
+                if opened.connection:
+                    raise
+            else:
+                break
         assert isinstance(response.stream, AsyncIterable)
         network = response.extensions.get("network_stream")
         headers = {name.lower(): value.lower() for name, value in response.headers}
@@ -108,6 +107,32 @@ class TimedTransport(httpx2.AsyncBaseTransport):
         for pool in self._pools.values():
             await pool.aclose()
         self._pools.clear()
+
+
+class _Opened:
+    """Learns from httpcore's trace whether a request opened a connection."""
+
+    connection = False
+
+    async def trace(self, name: str, _info: dict[str, Any]) -> None:
+        if name.startswith("connection.connect_tcp"):
+            self.connection = True
+
+
+def _core_request(request: httpx2.Request, opened: _Opened) -> httpcore2.Request:
+    assert isinstance(request.stream, httpx2.AsyncByteStream)
+    return httpcore2.Request(
+        method=request.method,
+        url=httpcore2.URL(
+            scheme=request.url.raw_scheme,
+            host=request.url.raw_host,
+            port=request.url.port,
+            target=request.url.raw_path,
+        ),
+        headers=request.headers.raw,
+        content=request.stream,
+        extensions={**request.extensions, "trace": opened.trace},
+    )
 
 
 class TimedBody(httpx2.AsyncByteStream):
