@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import socket
 import time
 from collections.abc import Iterable, Sequence
@@ -69,7 +70,9 @@ class TimedBackend(httpcore2.AsyncNetworkBackend):
         except socket.gaierror as exc:
             raise DialError("dns", f"the name {host!r} cannot be found: {exc.strerror or exc}") from exc
         except OSError as exc:
-            raise DialError("unreachable", f"{host}:{port} cannot be reached: {exc.strerror or exc}") from exc
+            # asyncio words these its own way; the number says what the system says
+            said = os.strerror(exc.errno).lower() if exc.errno else str(exc)
+            raise DialError("unreachable", f"{host}:{port} cannot be reached: {said}") from exc
         if not _is_literal(host):
             phases["dns"] = connecting_ns - started_ns
         phases["tcp"] = time.monotonic_ns() - connecting_ns

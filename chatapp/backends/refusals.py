@@ -31,7 +31,8 @@ def explain(exc: Exception, *, where: str, key_variable: str = "") -> Failed:
             reason = getattr(cause, "verify_message", "") or cause.reason or str(cause)
             return failed("tls", f"{where}: no secure connection: {reason}", at_ns=now_ns)
         if isinstance(cause, DialError):
-            return failed(cause.code, f"{where}: {cause}", at_ns=now_ns, retryable=cause.code == "unreachable")
+            said = str(cause) if str(cause).startswith(where) else f"{where}: {cause}"
+            return failed(cause.code, said, at_ns=now_ns, retryable=cause.code == "unreachable")
     root = causes[-1]
     code, said, retryable = _network_failure(exc, causes)
     return failed(code, f"{where}: {said or str(root) or type(root).__name__}", at_ns=now_ns, retryable=retryable)

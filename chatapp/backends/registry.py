@@ -253,3 +253,10 @@ def _simulated_listings() -> list[Listing]:
     return [
         Listing(i.name, i.label, i.provider, i.model, i.kind, simulated=True, group=GROUPS["simulated"]) for i in infos
     ]
+
+
+def default_name(settings: Settings) -> str:
+    """Return the backend of a chat that names none: a key in the environment never changes it."""
+    from chatapp.backends.local import why_not
+
+    return settings.backend or ("sim:cs3/kimi-k2.6" if why_not() else "local")
