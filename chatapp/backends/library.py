@@ -123,7 +123,7 @@ class Library:
         met = sum(
             self._weight(word) * (1.0 if word in item.head else 0.35 * item.body.get(word, 0.0)) for word in words
         )
-        certainty = min(1.0, 0.55 + 0.15 * len(words))  # one word says little about what is wanted
+        certainty = min(1.0, 0.1 + 0.3 * len(words))  # one word says little about what is wanted
         return certainty * met / asked if met else 0.0
 
 
