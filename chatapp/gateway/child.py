@@ -11,7 +11,8 @@ import json
 import logging
 import signal
 import sys
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from chatapp.config import Settings, load_settings
 from chatapp.errors import ChatappError
@@ -22,6 +23,8 @@ from chatapp.gateway.service import make_models, make_resolve
 from chatapp.log import start_logging
 from chatapp.protocol.responses import PATH
 from chatapp.redaction import Secret
+
+T = TypeVar("T")
 
 
 def main() -> None:
@@ -38,14 +41,14 @@ def main() -> None:
         sys.exit(exc.exit_code)
 
 
-def run(main_task: Any) -> None:
-    """Run an event loop: uvloop's where it is installed."""
+def run(main_task: Coroutine[Any, Any, T]) -> T:
+    """Run an event loop, uvloop's where it is installed, and return what the task returns."""
     try:
         import uvloop
     except ImportError:
-        asyncio.run(main_task)
-    else:
-        uvloop.run(main_task)
+        return asyncio.run(main_task)
+    result: T = uvloop.run(main_task)
+    return result
 
 
 async def serve(settings: Settings, options: ChildOptions, token: Secret) -> None:

@@ -1,0 +1,192 @@
+"""`chatapp gateway`: serve the Responses API's WebSocket mode for any backend, for a team or a stage."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from chatapp.errors import UsageError
+
+if TYPE_CHECKING:
+    import ssl
+
+    from chatapp.config import Settings
+    from chatapp.redaction import Secret
+
+SHORTEST_TOKEN = 16
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="H", help="Address to listen on.")
+@click.option(
+    "--port", default=8765, show_default=True, type=click.IntRange(0, 65535), metavar="P", help="0: a free one."
+)
+@click.option("--token-file", metavar="F", help="A file that holds the bearer token; by default one is made.")
+@click.option("--tls-cert", metavar="F", help="Certificate chain, PEM.")
+@click.option("--tls-key", metavar="F", help="Private key, PEM.")
+@click.option(
+    "--allow-origin", "origins", multiple=True, metavar="O", help="A web origin that may connect; repeatable."
+)
+@click.option("--insecure-listen", is_flag=True, help="Allow clear text on an address other than loopback.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), metavar="N", help="Processes.")
+def gateway(
+    host: str,
+    port: int,
+    token_file: str | None,
+    tls_cert: str | None,
+    tls_key: str | None,
+    origins: tuple[str, ...],
+    insecure_listen: bool,
+    workers: int,
+) -> int:
+    """Serve any backend over the Responses API's WebSocket mode.
+
+    Clients send `Authorization: Bearer TOKEN`; the official SDKs do with `api_key=TOKEN` and
+    `base_url=http://HOST:PORT/v1`.
+    """
+    from chatapp.config import load_settings
+    from chatapp.gateway.access import is_loopback
+    from chatapp.gateway.child import run
+    from chatapp.log import start_logging
+
+    if workers > 1:
+        raise UsageError(
+            "more than one worker is not supported yet", hint="run several gateways behind a load balancer"
+        )
+    settings = load_settings()
+    tls = tls_context(tls_cert, tls_key)
+    if tls is None and not is_loopback(host) and not insecure_listen:
+        raise UsageError(
+            f"refusing to listen in clear text on {host}: tokens and prompts could be read on the way",
+            hint="--tls-cert and --tls-key, or --insecure-listen behind a proxy that ends TLS",
+        )
+    token, where = read_token(token_file) if token_file else make_token()
+    start_logging("gateway")
+    return run(_serve(settings, host, port, token, where, tls, origins))
+
+
+async def _serve(
+    settings: Settings,
+    host: str,
+    port: int,
+    token: Secret,
+    where: Path,
+    tls: ssl.SSLContext | None,
+    origins: tuple[str, ...],
+) -> int:
+    import asyncio
+    import gc
+    import signal
+
+    from chatapp.gateway.access import Access, is_loopback
+    from chatapp.gateway.server import Gateway
+    from chatapp.gateway.service import make_models, make_resolve
+    from chatapp.protocol.responses import PATH
+
+    access = Access(token.reveal(), loopback=is_loopback(host), origins=origins)
+    served = Gateway(make_resolve(settings), make_models(settings), access)
+    await served.listen(host, port, tls=tls)
+    shown = f"[{host}]" if ":" in host else host
+    scheme = "wss" if tls is not None else "ws"
+    print(f"listening on {scheme}://{shown}:{served.port}{PATH}", flush=True)
+    print(f"token in {where}", file=sys.stderr, flush=True)
+    gc.collect()
+    gc.freeze()
+    stop = asyncio.Event()
+    signals: list[int] = []
+
+    def asked(number: int) -> None:
+        signals.append(number)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, asked, name)
+    await stop.wait()
+    draining = asyncio.create_task(served.drain())
+    print(
+        f"stopping: {served.streams} streams in flight may finish; again to stop at once", file=sys.stderr, flush=True
+    )
+    stop.clear()
+    again = asyncio.create_task(stop.wait())
+    await asyncio.wait({draining, again}, return_when=asyncio.FIRST_COMPLETED)
+    if not draining.done():
+        draining.cancel()
+        await asyncio.gather(draining, return_exceptions=True)
+        await served.aclose()
+    again.cancel()
+    return 0
+
+
+def tls_context(cert: str | None, key: str | None) -> ssl.SSLContext | None:
+    """Return the TLS configuration (1.2 and newer), None for clear text.
+
+    Raises:
+        UsageError: one of the two files is missing, unreadable, or they do not belong together.
+    """
+    if not cert and not key:
+        return None
+    if not cert or not key:
+        raise UsageError("TLS needs both --tls-cert and --tls-key")
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(cert, key)
+    except ssl.SSLError as exc:
+        reason = (exc.reason or str(exc)).lower().replace("_", " ")
+        raise UsageError(f"certificate {cert} and key {key} cannot be used: {reason}") from None
+    except OSError as exc:
+        raise UsageError(f"certificate {cert} or key {key} cannot be read: {exc.strerror or exc}") from None
+    return context
+
+
+def read_token(path: str) -> tuple[Secret, Path]:
+    """Return the token that a file holds.
+
+    Raises:
+        UsageError: it cannot be read, or what it holds is no token.
+    """
+    from chatapp.redaction import Secret
+
+    try:
+        text = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UsageError(f"token file {path} cannot be read: {exc}") from None
+    if len(text) < SHORTEST_TOKEN or not text.isascii() or any(c.isspace() for c in text):
+        raise UsageError(
+            f"token file {path} must hold one token of at least {SHORTEST_TOKEN} ASCII characters",
+            hint="python3 -c 'import secrets; print(secrets.token_urlsafe(32))' makes one",
+        )
+    return Secret("gateway token", text), Path(path)
+
+
+def make_token() -> tuple[Secret, Path]:
+    """Make a token and keep it in a file of the state folder that only its owner can read.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    import secrets
+
+    from chatapp.config import state_folder
+    from chatapp.redaction import Secret
+
+    path = state_folder() / "gateway-token"
+    token = secrets.token_urlsafe(32)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(token + "\n")
+    except OSError as exc:
+        raise UsageError(
+            f"the token cannot be kept in {path}: {exc.strerror}", hint="--token-file names another"
+        ) from None
+    return Secret("gateway token", token), path
