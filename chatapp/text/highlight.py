@@ -82,41 +82,47 @@ def find_lexer(language: str) -> Lexer | None:
     return None if lexer.name == "Text only" else lexer
 
 
+class Colours:
+    """Where layouts get their lexers, and how much may be coloured now. This one: all, at once."""
+
+    def lexer(self, language: str) -> Lexer | None:
+        """Return the lexer of a language; asked only where `may_colour` agreed."""
+        return find_lexer(language)
+
+    def may_colour(self, language: str) -> bool:
+        """Whether a further line may be coloured now; where not, it is shown plain and asked for again."""
+        return True
+
+
 class LineHighlighter:
     """Colours the lines of one code block, in order.
 
     Args:
-        language: the name behind the fence.
+        lexer: pygments' lexer of its language, None for none.
     """
 
-    def __init__(self, language: str) -> None:
-        self._language = language
-        self._lexer: Lexer | None = None
-        self._ready = False
+    def __init__(self, lexer: Lexer | None) -> None:
+        from pygments.lexer import ExtendedRegexLexer, RegexLexer
+
+        self._lexer = lexer
         self._stack: list[str] = ["root"]
         self._states: dict[str, Any] | None = None
         self._brackets = ("", "")
         self._comment = False
-
-    def _prepare(self) -> None:
-        from pygments.lexer import ExtendedRegexLexer, RegexLexer
-
-        self._ready = True
-        self._lexer = find_lexer(self._language) if self._language else None
-        if isinstance(self._lexer, RegexLexer) and not isinstance(self._lexer, ExtendedRegexLexer):
-            own = type(self._lexer).get_tokens_unprocessed is RegexLexer.get_tokens_unprocessed
+        if lexer is None:
+            return
+        if isinstance(lexer, RegexLexer) and not isinstance(lexer, ExtendedRegexLexer):
+            own = type(lexer).get_tokens_unprocessed is RegexLexer.get_tokens_unprocessed
             # Private, as there is no other way to the compiled states; `get_tokens_unprocessed` takes a stack to
             # start from, but does not say where it ended. A lexer that overrides it is lexed line by line, stateless.
-            self._states = getattr(self._lexer, "_tokens") if own or _only_filters(self._lexer) else None  # noqa: B009
-        if self._lexer is not None and self._lexer.name in _C_COMMENTS:
+            self._states = getattr(lexer, "_tokens") if own or _only_filters(lexer) else None  # noqa: B009
+        if lexer.name in _C_COMMENTS:
             self._brackets = ("/*", "*/")
-        elif self._lexer is not None and self._lexer.name in _XML_COMMENTS:
+        elif lexer.name in _XML_COMMENTS:
             self._brackets = ("<!--", "-->")
 
     def line(self, text: str) -> list[Mark]:
         """Return the coloured ranges of the next line, and go on behind it."""
-        if not self._ready:
-            self._prepare()
         if self._lexer is None or len(text) > _LONGEST_LINE:
             return []
         marks: list[Mark] = []

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from chatapp.text.blocks import Block, CodeBlock, RuleBlock, TableBlock, TextBlock
 from chatapp.text.cells import width_of, wrap
-from chatapp.text.highlight import LineHighlighter
+from chatapp.text.highlight import Colours, LineHighlighter
 from chatapp.text.rows import Mark, Row, Span, cut_spans
 
 _LEAST_TEXT = 8
@@ -31,6 +31,9 @@ class Layout(Protocol):
     def stable(self) -> int:
         """The number of rows that no later text of the block changes."""
 
+    def is_final(self, index: int) -> bool:
+        """Whether a row will always look as it does now."""
+
     def update(self) -> None:
         """Take in what was added to the block."""
 
@@ -38,12 +41,15 @@ class Layout(Protocol):
         """Return a row, 0 <= index < height."""
 
 
-def layout_of(block: Block, width: int) -> Layout:
+_ALL_COLOURS = Colours()
+
+
+def layout_of(block: Block, width: int, colours: Colours = _ALL_COLOURS) -> Layout:
     """Return a block's layout at a width of at least one cell."""
     if isinstance(block, TextBlock):
         return TextLayout(block, width)
     if isinstance(block, CodeBlock):
-        return CodeLayout(block, width)
+        return CodeLayout(block, width, colours)
     if isinstance(block, TableBlock):
         from chatapp.text.table import TableLayout  # it is a third of this room's code, and half of all texts have none
 
@@ -73,6 +79,15 @@ class _BlockLayout:
         self._rest, used_rest = _fit_decoration(block.rest, room)
         self._room = max(1, width - max(used_first, used_rest))
         self._indent = max(used_first, used_rest)
+
+    @property
+    def stable(self) -> int:
+        """The number of final rows."""
+        raise NotImplementedError
+
+    def is_final(self, index: int) -> bool:
+        """Whether a row will always look as it does now."""
+        return index < self.stable
 
     def _gap_row(self) -> Row:
         spans, _used = _fit_decoration(self._block.gap or (), self.width)
@@ -178,7 +193,7 @@ class TextLayout(_BlockLayout):
 class CodeLayout(_BlockLayout):
     """Lines as they stand, cut where they are too long; the language's name above."""
 
-    def __init__(self, block: CodeBlock, width: int) -> None:
+    def __init__(self, block: CodeBlock, width: int, colours: Colours) -> None:
         super().__init__(block, width)
         self._code = block
         self._fill = "fence" if block.kind == "code" else block.kind
@@ -190,7 +205,9 @@ class CodeLayout(_BlockLayout):
         self._lines = 0
         self._partial_from = 0
         self._tail: list[tuple[int, int, int]] = []
-        self._highlighter = LineHighlighter(block.language if block.kind == "code" else "")
+        self._colours = colours
+        self._highlighter: LineHighlighter | None = None
+        self._plain = not block.language or block.kind != "code"
         self._marks: list[list[Mark]] = []
         self.update()
 
@@ -239,19 +256,33 @@ class CodeLayout(_BlockLayout):
         number, start, end = rows[index if rows is self._rows else index - len(self._rows)]
         source = self._code.lines[number] if number < len(self._code.lines) else self._code.partial
         text = source.expandtabs(4)
-        marks = self._colours(number, text)
+        marks = self._marks_of(number, text)
         pad = (Span(" ", fill),) if self._pad else ()
         first = index == 0 and not self._header
         left, _decoration = self._decorate(pad, first=first)
         spans = left + cut_spans(text, marks, start, end, fill)
         return Row(spans, fill, joint="" if start else "\n", decoration=sum(len(s.text) for s in left))
 
-    def _colours(self, number: int, text: str) -> list[Mark]:
-        """Return the colours of a line; those of all finished lines before it are made first, once."""
+    def is_final(self, index: int) -> bool:
+        """Whether a row is coloured and never changes."""
+        index -= self._gap + self._header
+        return index < 0 or (index < len(self._rows) and (self._plain or self._rows[index][0] < len(self._marks)))
+
+    def _marks_of(self, number: int, text: str) -> list[Mark]:
+        """Return the colours of a line, as far as they may be made now; those of the lines before it come first."""
+        if self._plain:
+            return []
         lines = self._code.lines
+        language = self._code.language
         while len(self._marks) < min(number + 1, len(lines)):
+            if not self._colours.may_colour(language):
+                return []
+            if self._highlighter is None:
+                self._highlighter = LineHighlighter(self._colours.lexer(language))
             self._marks.append(self._highlighter.line(lines[len(self._marks)].expandtabs(4)))
-        return self._marks[number] if number < len(lines) else self._highlighter.peek(text)
+        if number < len(lines):
+            return self._marks[number]
+        return self._highlighter.peek(text) if self._highlighter and self._colours.may_colour(language) else []
 
 
 def _cut(text: str, cells: int, start: int) -> list[tuple[int, int]]:
@@ -279,7 +310,16 @@ class RuleLayout(_BlockLayout):
     def __init__(self, block: Block, width: int) -> None:
         super().__init__(block, width)
         assert isinstance(block, RuleBlock)  # the kinds are closed, see `layout_of`
-        self.height = self.stable = self._gap + 1
+
+    @property
+    def height(self) -> int:
+        """One row."""
+        return self._gap + 1
+
+    @property
+    def stable(self) -> int:
+        """It never changes."""
+        return self._gap + 1
 
     def update(self) -> None:
         """Nothing is ever added."""

@@ -66,7 +66,11 @@ class RowPainter:
             if styles.has_rule("color"):
                 foreground = styles.color
             text_style += styles.text_style
-        return Style.from_color(_over(background, foreground).rich_color, background.rich_color) + text_style
+        style = Style.from_color(_over(background, foreground).rich_color, background.rich_color) + text_style
+        # Elsewhere Textual applies these to each strip: colours for a terminal with few or none.
+        for line_filter in widget.app.get_line_filters():
+            style = line_filter.apply([Segment(" ", style)], background)[0].style or style
+        return style
 
     def mark(self) -> Segment:
         """Return the cell that marks the place in the last column."""

@@ -20,6 +20,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from chatapp.ui.frame import FrameTimer
+from chatapp.ui.widgets.pane_colours import FrameColours
 from chatapp.ui.widgets.pane_paint import COMPONENT_CLASSES, Range, RowPainter
 from chatapp.ui.widgets.pane_style import DEFAULT_CSS
 from chatapp.ui.widgets.transcript import Transcript
@@ -63,10 +64,14 @@ class RowView(ScrollView, can_focus=True):
         disabled: bool = False,
     ) -> None:
         super().__init__(name=name, id=id, classes=classes, disabled=disabled)
-        self.transcript = Transcript()
+        self.colours = FrameColours()
+        self.transcript = Transcript(colours=self.colours)
         self._painter = RowPainter(self)
         self._strips: dict[tuple[int, int, int], Strip] = {}
         self._top = 0
+        self._area = Size(0, 0)
+        """Its cells, the column of the scrollbar included. `size` walks the DOM, several times a frame."""
+        self._timer: FrameTimer | None = None
         self._scrollbar_told = 0.0
 
     # For subclasses.
@@ -86,39 +91,47 @@ class RowView(ScrollView, can_focus=True):
 
     def wake(self) -> None:
         """Make sure that a frame comes."""
-        if self.is_attached:
-            FrameTimer.of(self.app).wake()
+        if self._timer is not None:
+            self._timer.wake()
 
     def repaint(self) -> None:
         """Paint all anew, nothing from the cache."""
         self._strips.clear()
-        self.refresh(self.size.region)
+        self.refresh(self._area.region)
 
     # The frame.
 
     def on_mount(self) -> None:
         """Take part in the frame."""
-        FrameTimer.of(self.app).add(self)
-        FrameTimer.of(self.app).wake()
+        self._timer = FrameTimer.of(self.app)
+        self._timer.add(self)
+        self._timer.wake()
 
     def on_unmount(self) -> None:
         """Leave the frame."""
-        FrameTimer.of(self.app).discard(self)
+        if self._timer is not None:
+            self._timer.discard(self)
+            self._timer = None
 
     def on_frame(self) -> bool:
         """Take in what waits and ask for a repaint of what changed."""
-        if not self.take_in():
-            if self.transcript.settled:
+        plain = self.colours.waiting
+        streaming = self.take_in()
+        self.colours.begin_frame(streaming=streaming)
+        if not streaming:
+            if self.transcript.settled and not plain:
                 return False
             keep, _offset = self.transcript.heights.locate(self._top)
             self._top += self.transcript.settle(keep)
         self.show_change()
+        if plain:
+            self.refresh(self._area.region)
         return True
 
     def show_change(self) -> None:
         """Bring scroll position and screen up to date with the transcript."""
         transcript = self.transcript
-        height = self.size.height
+        height = self._area.height
         if not height:
             return
         old_top = self._top
@@ -136,12 +149,12 @@ class RowView(ScrollView, can_focus=True):
         changed = transcript.take_change()
         if changed is not None:
             if self._top != old_top:
-                self.refresh(self.size.region)
+                self.refresh(self._area.region)
             elif changed < self._top + height:
                 first = max(0, changed - self._top)
-                self.refresh(Region(0, first, self.size.width, height - first))
+                self.refresh(Region(0, first, self._area.width, height - first))
         elif self._top != old_top:
-            self.refresh(self.size.region)
+            self.refresh(self._area.region)
 
     def _publish(self, height: int) -> None:
         """Let Textual know size and place, without the layout that assigning them would cause.
@@ -149,7 +162,7 @@ class RowView(ScrollView, can_focus=True):
         A layout repaints every widget of the screen; in the frame loop it was most of the cost.
         """
         total = max(self.transcript.total, self._top + height)
-        size = Size(self.size.width, total)
+        size = Size(self._area.width, total)
         if size != self.virtual_size:
             self.set_reactive(RowView.virtual_size, size)
             now = time.monotonic()
@@ -167,15 +180,15 @@ class RowView(ScrollView, can_focus=True):
     @property
     def allow_vertical_scroll(self) -> bool:
         """Whether there is more than fits; Textual's own answer is whether a scrollbar is shown."""
-        return not self.disabled and self.transcript.total > self.size.height
+        return not self.disabled and self.transcript.total > self._area.height
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Follow or not, as the reader has moved: the frame sets the place without passing here."""
         super().watch_scroll_y(old_value, new_value)
         self._top = round(new_value)
-        self.transcript.ensure_rows(self._top, self.size.height)
+        self.transcript.ensure_rows(self._top, self._area.height)
         # The end first: a pane that grows is moved up by Textual, and that is not the reader's doing.
-        if self._top >= self.transcript.total - self.size.height:
+        if self._top >= self.max_scroll_y:
             self.following = True
         elif new_value < old_value:
             self.following = False
@@ -196,7 +209,7 @@ class RowView(ScrollView, can_focus=True):
 
     def show_row(self, y: int) -> None:
         """Bring a row into sight, a third down the screen, and stay there."""
-        height = self.size.height
+        height = self._area.height
         if self._top <= y < self._top + height:
             return
         self.following = False
@@ -210,7 +223,10 @@ class RowView(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         """Wrap for the new width what is on screen, keeping the reader's place; the rest when there is time."""
-        width = max(1, self._outer_width() - 1 - self.margin * 2)
+        self._area = self.size
+        if self.show_vertical_scrollbar:
+            self._area += Size(self.scrollbar_size_vertical, 0)  # text keeps its width when the bar comes and goes
+        width = max(1, self._area.width - 1 - self.margin * 2)
         transcript = self.transcript
         if width != transcript.width:
             index, offset = transcript.heights.locate(self._top)
@@ -230,13 +246,10 @@ class RowView(ScrollView, can_focus=True):
     def laid_out_anew(self) -> None:
         """Follow up on a change of width: places in rows are no longer valid."""
 
-    def _outer_width(self) -> int:
-        return self.size.width + (self.scrollbar_size_vertical if self.show_vertical_scrollbar else 0)
-
     @property
     def margin(self) -> int:
         """Empty cells left and right of the text."""
-        return 1 if self._outer_width() >= 40 else 0
+        return 1 if self._area.width >= 40 else 0
 
     # Painting.
 
@@ -250,54 +263,65 @@ class RowView(ScrollView, can_focus=True):
         """Return strips straight from the cache, past Textual's own for borders and padding, half of a frame's cost."""
         if self.styles.gutter.totals != (0, 0):
             return super().render_lines(crop)
-        strips = [self._strip(y) for y in range(crop.y, crop.bottom)]
-        filters = self.app.get_line_filters()
-        if filters:
-            background = self.background_colors[1]
-            for line_filter in filters:
-                strips = [strip.apply_filter(line_filter, background) for strip in strips]
-        if crop.x or crop.width != self.size.width:
+        width = self._area.width
+        strips = self._paint(crop.y, crop.height, width)
+        if crop.x or crop.width != width:
             strips = [strip.crop_extend(crop.x, crop.right, None) for strip in strips]
         return strips
 
     def render_line(self, y: int) -> Strip:
         """Return one row with the places of its characters, which Textual asks for to select text with the mouse."""
-        return self._strip(y).apply_offsets(0, self._top + y)
+        return self._paint(y, 1, self._area.width)[0].apply_offsets(0, self._top + y)
 
-    def _strip(self, y: int) -> Strip:
+    def _paint(self, first: int, count: int, width: int) -> list[Strip]:
+        """Return strips for rows of the screen. What is the same for all rows is looked up once: it is a DOM walk."""
         transcript = self.transcript
-        width = self.size.width
-        index, offset = transcript.heights.locate(self._top + y)
+        heights = transcript.heights
         plain = not self.marked
-        key = (index, offset, transcript.revision(index))
-        strip = self._strips.get(key) if plain else None
-        if strip is None or strip.cell_length != width:
-            row = transcript.row(index, offset)
-            if row is None:
-                return self._with_position(self._painter.blank(width), y)
-            ranges: Sequence[Range] = ()
-            if not plain:
-                ranges = [*self.marks(index, offset), *self._selected(self._top + y, len(row.text))]
-            strip = self._painter.strip(
-                row, width, margin=self.margin, fill_width=transcript.width_of(index), ranges=ranges
-            )
-            if plain and transcript.is_final(index, offset):
-                if len(self._strips) >= _CACHED_STRIPS:
-                    self._strips.clear()
-                self._strips[key] = strip
-        return self._with_position(strip, y)
+        cache = self._strips
+        strips: list[Strip] = []
+        index, offset = heights.locate(self._top + first)
+        height = heights[index] if index < len(heights) else 0
+        for y in range(first, first + count):
+            while offset >= height and index < len(heights):
+                index += 1
+                offset = 0
+                height = heights[index] if index < len(heights) else 0
+            key = (index, offset, transcript.revision(index))
+            strip = cache.get(key) if plain else None
+            if strip is None or strip.cell_length != width:
+                strip = self._make_strip(index, offset, y, width, plain=plain)
+                if plain and transcript.is_final(index, offset):
+                    if len(cache) >= _CACHED_STRIPS:
+                        cache.clear()
+                    cache[key] = strip
+            strips.append(strip)
+            offset += 1
+        self._mark_position(strips, first, width)
+        return strips
 
-    def _with_position(self, strip: Strip, y: int) -> Strip:
+    def _make_strip(self, index: int, offset: int, y: int, width: int, *, plain: bool) -> Strip:
+        transcript = self.transcript
+        row = transcript.row(index, offset)
+        if row is None:
+            return self._painter.blank(width)
+        ranges: Sequence[Range] = ()
+        if not plain:
+            ranges = [*self.marks(index, offset), *self._selected(self._top + y, len(row.text))]
+        fill_width = transcript.width_of(index)
+        return self._painter.strip(row, width, margin=self.margin, fill_width=fill_width, ranges=ranges)
+
+    def _mark_position(self, strips: list[Strip], first: int, width: int) -> None:
         """Mark the place in the last column while following: a ScrollBar repaints itself in every frame."""
         total = self.transcript.total
-        height = self.size.height
+        height = self._area.height
         if not self.following or total <= height:
-            return strip
+            return
         length = max(1, height * height // total)
-        if y < (height - length) * self._top // max(1, total - height):
-            return strip
-        mark = self._painter.mark()
-        return Strip([*strip.crop(0, self.size.width - 1), mark], self.size.width)
+        start = (height - length) * self._top // (total - height)
+        for y in range(max(first, start), min(first + len(strips), start + length)):
+            strip = strips[y - first]
+            strips[y - first] = Strip([*strip.crop(0, width - 1), self._painter.mark()], width)
 
     def _selected(self, y: int, size: int) -> list[Range]:
         selection = self.text_selection

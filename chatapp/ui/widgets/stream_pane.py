@@ -117,7 +117,7 @@ class StreamPane(RowView):
         folded = self._turns.reasoning_folded
         self._inbox.clear()
         self._answers.clear()
-        self.transcript = Transcript(self.transcript.width)
+        self.transcript = Transcript(self.transcript.width, self.colours)
         self._turns = Turns(self.transcript)
         self._turns.reasoning_folded = folded
         self._search = None
@@ -131,6 +131,11 @@ class StreamPane(RowView):
         while self.take_in():
             pass
         self.show_change()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something waits to be taken in, or rows above wait to be counted."""
+        return bool(self._inbox) or not self.transcript.settled or self.colours.waiting
 
     def take_in(self) -> bool:
         """Put a portion of what waits on the transcript; return whether anything waited."""
@@ -244,7 +249,7 @@ class StreamPane(RowView):
 
     def selection_updated(self, selection: Selection | None) -> None:
         """Paint the selection."""
-        self.refresh(self.size.region)
+        self.refresh()
 
     def text_select_all(self) -> None:
         """Select the word, on the third click the row; Textual would select the whole conversation."""

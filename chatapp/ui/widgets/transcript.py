@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 from chatapp.text.blocks import Block, TableBlock
+from chatapp.text.highlight import Colours
 from chatapp.text.layout import Layout, estimate, layout_of
 from chatapp.text.markdown import MarkdownStream
 from chatapp.text.rows import Row
@@ -51,10 +52,16 @@ class Section:
 
 
 class Transcript:
-    """A column of rows at a width."""
+    """A column of rows at a width.
 
-    def __init__(self, width: int = 80) -> None:
+    Args:
+        width: in cells.
+        colours: where code gets its colours from.
+    """
+
+    def __init__(self, width: int = 80, colours: Colours | None = None) -> None:
         self.width = max(1, width)
+        self._colours = colours or Colours()
         self.entries: list[Entry] = []
         self.heights = Heights()
         self.changed_from = _NO_CHANGE
@@ -136,7 +143,7 @@ class Transcript:
         self._unsettled -= 1
         if entry.hidden:
             return self.heights.set(index, 0)
-        entry.layout = layout_of(entry.block, self._width_for(entry.block))
+        entry.layout = layout_of(entry.block, self._width_for(entry.block), self._colours)
         return self.heights.set(index, entry.layout.height)
 
     def ensure_rows(self, top: int, count: int) -> None:
@@ -216,9 +223,9 @@ class Transcript:
         return self._width_for(self.entries[index].block)
 
     def is_final(self, index: int, offset: int) -> bool:
-        """Whether a row of an entry can never change."""
-        layout = self.entries[index].layout
-        return layout is not None and offset < layout.stable
+        """Whether a row of an entry will always look as it does now."""
+        layout = self.entries[index].layout if index < len(self.entries) else None
+        return layout is not None and layout.is_final(offset)
 
     def rows(self, first: int, last: int) -> Iterator[tuple[int, Row]]:
         """Yield the rows from `first` to `last`, both included, with their numbers."""
