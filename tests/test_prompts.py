@@ -17,12 +17,17 @@ from chatapp.backends.library import load_library
 from chatapp.bench.workloads import read_workload
 from chatapp.compare.claims import read_claim
 from chatapp.config import bundled_prompts
+from chatapp.hardware.facts import load_facts
+from chatapp.hardware.memory import kv_bytes_per_token, weight_bytes
+from chatapp.hardware.models import find_model
 from chatapp.hardware.names import parse_name
+from chatapp.hardware.systems import find_system
 from chatapp.stream.tokens import count_tokens
 
 PROMPTS = bundled_prompts()
 LIBRARY = load_library(PROMPTS.joinpath("library").glob("*.md"))
 ENTRIES = {entry.name: entry for entry in LIBRARY.entries}
+FACTS = load_facts(())
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 LEAST = {"conversation": 8, "code": 9, "science": 8, "hardware": 5, "inference": 6}
@@ -189,6 +194,57 @@ def run_script(database, script):
 def cells(row):
     """A row as the shell shows it, cut at spaces; NULL shows as nothing."""
     return [word for value in row if value is not None for word in str(value).split()]
+
+
+class TestFiguresInAnswers:
+    """What answers say of hardware is what the sourced facts say."""
+
+    @pytest.mark.parametrize(
+        ("name", "model"),
+        [("llama-3.1-8b", "Llama 3.1 8B"), ("llama-3.1-70b", "Llama 3.1 70B"), ("gpt-3-175b", "GPT-3 175B")],
+    )
+    def test_cache_per_token(self, name, model):
+        row = row_with(ENTRIES["kv-cache"].text, model)
+        found = find_model(FACTS, name)
+        assert f"{kv_bytes_per_token(found, found.precision()):,.0f}" in row
+
+    def test_weights_and_cache_of_kimi(self):
+        kimi = find_model(FACTS, "kimi-k2.6")
+        weights = f"{weight_bytes(kimi, kimi.precision()) / 1e9:.0f} GB"
+        for name in ("does-it-fit", "mixture-of-experts", "race-cs3-h100", "cs2-cs3"):
+            assert weights in ENTRIES[name].text
+        assert f"{kv_bytes_per_token(kimi, kimi.precision()):,.0f}" in row_with(ENTRIES["kv-cache"].text, "Kimi K2.6")
+
+    @pytest.mark.parametrize(
+        ("system", "count", "row"),
+        [("h100", 16, "16 H100"), ("h200", 8, "8 H200"), ("b200", 8, "8 B200"), ("h100", 8, "8 H100")],
+    )
+    def test_room_for_conversations(self, system, count, row):
+        chip = find_system(FACTS, system)
+        kimi = find_model(FACTS, "kimi-k2.6")
+        left = count * (chip.memory_bytes - chip.reserved_bytes) - weight_bytes(kimi, kimi.precision())
+        line = row_with(ENTRIES["does-it-fit"].text, f"| {row} |", f"| **{row}** |")
+        assert f"| {count * chip.memory_bytes / 1e9:,.0f} GB | {left / 1e9:.0f} GB |" in line
+
+    @pytest.mark.parametrize("system", ["h100", "h200", "mi300x", "b200", "mi355x"])
+    def test_table_of_accelerators(self, system):
+        chip = find_system(FACTS, system)
+        line = row_with(ENTRIES["gpu-generations"].text, f"| {chip.label} ")
+        said = [float(figure.replace(",", "")) for figure in re.findall(r"\d[\d.,]*", line)]
+        for value in (chip.memory_bytes / 1e9, chip.memory_bandwidth / 1e12, chip.peak_for(16) / 1e15, chip.power):
+            assert any(figure == pytest.approx(value, rel=0.005) for figure in said), value
+
+    def test_wafers(self):
+        for system, label in (("cs3", "44 GB"), ("cs2", "40 GB")):
+            chip = find_system(FACTS, system)
+            assert f"{chip.memory_bytes / 1e9:.0f} GB" == label
+            assert f"{chip.memory_bandwidth / 1e15:.0f} PB/s" in ENTRIES["cs2-cs3"].text
+            assert f"{chip.peak_for(16) / 1e15:.3g} PFLOP/s" in ENTRIES["cs2-cs3"].text
+
+
+def row_with(text, *starts):
+    """The table row that holds one of these."""
+    return next(line for line in text.splitlines() if line.startswith("|") and any(start in line for start in starts))
 
 
 class TestClaims:
