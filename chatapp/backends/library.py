@@ -97,14 +97,17 @@ class Library:
     def search(self, prompt: str, *, limit: int = 3) -> list[Match]:
         """Return the entries nearest to a prompt, the best first."""
         words = Counter(_words(prompt))
-        matches = [Match(item.entry, self._score(words, item)) for item in self._index] if words else []
+        whole = _whole_words(prompt)
+        matches = [Match(item.entry, self._score(words, whole, item)) for item in self._index] if whole else []
         matches.sort(key=lambda match: (-match.score, match.entry.name))
         return matches[:limit]
 
-    def _score(self, words: Counter[str], item: _Indexed) -> float:
+    def _score(self, words: Counter[str], whole: str, item: _Indexed) -> float:
+        if whole in item.verbatim:
+            return 1.0
         asked = max((self._cosine(words, question) for question in item.questions), default=0.0)
-        covered = self._coverage(words, item)
-        return round(max(asked, covered), 4)
+        certainty = min(1.0, 0.1 + 0.3 * len(words))  # one word says little about what is wanted
+        return round(certainty * max(asked, self._coverage(words, item)), 4)
 
     def _weight(self, word: str) -> float:
         return self._weights.get(word, math.log(1 + len(self.entries)) + 1)
@@ -123,8 +126,7 @@ class Library:
         met = sum(
             self._weight(word) * (1.0 if word in item.head else 0.35 * item.body.get(word, 0.0)) for word in words
         )
-        certainty = min(1.0, 0.1 + 0.3 * len(words))  # one word says little about what is wanted
-        return certainty * met / asked if met else 0.0
+        return met / asked if met else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,8 @@ class _Indexed:
     body: dict[str, float]
     """Words of the text, by a saturating count (0 to 1): the third mention says less than the first."""
     questions: tuple[Counter[str], ...]
+    verbatim: frozenset[str]
+    """Its questions letter by letter, also those that consist of small words only."""
 
     @classmethod
     def of(cls, entry: LibraryEntry) -> _Indexed:
@@ -144,11 +148,16 @@ class _Indexed:
             head=frozenset(_words(" ".join((entry.title, *entry.keywords, *entry.prompts)))),
             body={word: count / (count + 1.5) for word, count in body.items()},
             questions=tuple(Counter(_words(question)) for question in (entry.title, *entry.prompts)),
+            verbatim=frozenset(_whole_words(question) for question in entry.prompts),
         )
 
 
 def _whole(entry: LibraryEntry) -> str:
     return " ".join((entry.title, *entry.keywords, *entry.prompts, entry.text))
+
+
+def _whole_words(text: str) -> str:
+    return " ".join(_WORD.findall(text.lower()))
 
 
 def _words(text: str) -> list[str]:

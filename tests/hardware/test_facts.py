@@ -123,7 +123,7 @@ def test_a_system_that_contradicts_itself_is_reported_where(tmp_path, change, me
         f"memory_bandwidth = {FACT % '1e12'}\npeak_16bit = {FACT % '1e15'}\n"
     ).replace(*change)
     facts = load_facts([write(tmp_path, text)])
-    with pytest.raises(SourceError, match="mine.toml:") as caught:
+    with pytest.raises(SourceError, match=r"mine\.toml:") as caught:
         find_system(facts, "b")
     assert message in caught.value.message
 

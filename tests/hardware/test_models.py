@@ -62,7 +62,7 @@ def test_a_contradictory_model_is_reported_where(tmp_path, change, message):
     path = tmp_path / "mine.toml"
     path.write_text("\n".join(lines))
     facts = load_facts([path])
-    with pytest.raises(SourceError, match="mine.toml:") as caught:
+    with pytest.raises(SourceError, match=r"mine\.toml:") as caught:
         find_model(facts, "tiny")
     assert message in caught.value.message
 

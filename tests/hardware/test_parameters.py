@@ -31,7 +31,7 @@ def broken(tmp_path, monkeypatch):
     ],
 )
 def test_a_broken_file_is_reported_where(broken, before, after, message):
-    with pytest.raises(FileFormatError, match="parameters.toml") as caught:
+    with pytest.raises(FileFormatError, match=r"parameters\.toml") as caught:
         broken(before, after)
     assert message in caught.value.message
 
