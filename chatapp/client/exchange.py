@@ -6,18 +6,18 @@ O(1), and the panel asks for a snapshot when it repaints.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol
+from collections.abc import AsyncGenerator
+from typing import Literal, Protocol
 
 from chatapp.client import wording
+from chatapp.client.connection import LOST, ResponseCreate
 from chatapp.client.conversation import COMPLETE, Turn
+from chatapp.client.link import Identified
 from chatapp.client.session import Session
 from chatapp.errors import ChatappError
 from chatapp.stream.answer import Answer
 from chatapp.stream.events import Channel, Delta, Event, Failed, Finished, Notice, Request, Retell
 from chatapp.stream.figures import Figures
-
-GATEWAY_LOST = "gateway_lost"
-"""Code of a failure that says nothing about the backend: the gateway or the connection to it ended."""
 
 STREAM = "chat"
 """Name of the chat's one lane in a recording."""
@@ -76,26 +76,27 @@ class Exchange:
 
     async def run(self) -> None:
         """Ask and read to the end. Returns normally whatever happens; being cancelled cancels the answer."""
-        stream: Any = None
+        stream: AsyncGenerator[tuple[Event, Identified], None] | None = None
         try:
             speaker = await self.session.speaker()
             if self._recorder is not None and self.answer.request is not None:
                 self._recorder.begin(STREAM, self.answer.request, self.answer.info)
-            stream = speaker.respond(self._request())
-            async for event in stream:
+            stream = speaker.exchange(self._request())
+            async for event, identified in stream:
+                if identified.info is not None:
+                    self.answer.info = identified.info
+                self.turn.response_id = identified.response_id
                 self._take(event)
         except ChatappError as exc:
             self._fail(exc)
         finally:
-            if stream is not None and self.answer.outcome is None:
+            if stream is not None:
                 await stream.aclose()
             self._end()
-        if self.answer.failure is not None and self.answer.failure.code == GATEWAY_LOST:
+        if self.answer.failure is not None and self.answer.failure.code == LOST:
             await self.session.drop()
 
-    def _request(self) -> Any:
-        from chatapp.client.connection import ResponseCreate
-
+    def _request(self) -> ResponseCreate:
         session, turn = self.session, self.turn
         conversation = session.conversation
         previous = conversation.previous_response(turn, session.known)
@@ -148,7 +149,7 @@ class Exchange:
             self.pane.add_notice(notice.message, kind="warning")
 
     def _fail(self, error: ChatappError) -> None:
-        code = getattr(error, "code", GATEWAY_LOST)
+        code = getattr(error, "code", LOST)
         self._take(Failed(self.session.clock.now_ns(), code, error.message, hint=error.hint))
 
     def _end(self) -> None:
@@ -162,6 +163,8 @@ class Exchange:
         usd = self.session.price(turn.backend, self.figures.input_tokens, self.figures.output_tokens)
         turn.footer = wording.footer(self.figures, simulated_note=self.note, usd=usd)
         turn.figures = self.figures.to_json()
+        if self.complete and turn.response_id:
+            self.session.known.add(turn.response_id)
         if self._begun or outcome == "cancelled":
             self._begin()
             self.pane.end_answer(self._ending(outcome), state=_STATES[outcome])
@@ -181,7 +184,7 @@ class Exchange:
 
     def _hint(self, failure: Failed) -> str:
         kept = "what came is kept; " if self.turn.text else ""
-        if failure.code == GATEWAY_LOST:
+        if failure.code == LOST:
             return f"{kept}the next prompt starts the gateway again"
         retry = "F5 asks again" if failure.retryable else ""
         return kept + (failure.hint or retry or "F2 chooses another backend, F5 asks again")

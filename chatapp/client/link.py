@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
-from chatapp.stream.events import Event
+from chatapp.client.connection import Connection, ResponseCreate
+from chatapp.protocol.responses import ModelListing
+from chatapp.redaction import Secret
+from chatapp.stream.events import BackendInfo, Event
+
+
+class Identified(Protocol):
+    """What the gateway says of a response: who answers, and the response's name."""
+
+    @property
+    def info(self) -> BackendInfo | None:
+        """What is behind it; None until the gateway said so, or where it is a server without the extension."""
+
+    @property
+    def response_id(self) -> str:
+        """The response's name, empty until it has one."""
 
 
 class Speaker(Protocol):
-    """An open connection, as far as the screen uses it; `chatapp.client.connection.Connection` is one."""
+    """An open connection, as far as a session uses it; `chatapp.client.connection.Connection` is one."""
 
-    def respond(self, request: Any) -> AsyncGenerator[Event, None]:
+    @property
+    def alive(self) -> bool:
+        """Whether answers can still come."""
+
+    def exchange(self, request: ResponseCreate) -> AsyncGenerator[tuple[Event, Identified], None]:
         """Ask, and yield the answer's events; closing the generator cancels the answer."""
 
-    async def models(self) -> Sequence[Any]:
+    def respond(self, request: ResponseCreate) -> AsyncGenerator[Event, None]:
+        """As `exchange`, the events only."""
+
+    async def models(self) -> Sequence[ModelListing]:
         """Return what can be chosen."""
 
     async def aclose(self) -> None:
@@ -33,3 +55,23 @@ class Link(Protocol):
 
     async def aclose(self) -> None:
         """Stop a gateway of ours. Idempotent."""
+
+
+class FixedLink:
+    """A gateway that somebody else runs, or a server that speaks its protocol.
+
+    Args:
+        url: `ws://HOST:PORT/v1/responses`, or `wss://`.
+        token: its bearer token.
+    """
+
+    def __init__(self, url: str, token: Secret | None = None) -> None:
+        self.url = url
+        self.token = token
+
+    async def connect(self) -> Connection:
+        """Connect."""
+        return await Connection.open(self.url, self.token)
+
+    async def aclose(self) -> None:
+        """There is nothing of ours to stop."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Literal, TextIO
+from typing import Literal, TextIO
 
 from chatapp.client import wording
 from chatapp.client.exchange import Exchange
 from chatapp.client.session import Session
 from chatapp.errors import ChatappError
+from chatapp.protocol.responses import ModelListing
 from chatapp.stream.events import Channel, Retell
 from chatapp.text.sanitize import sanitize, sanitize_line
 
@@ -161,7 +162,7 @@ def _say(text: str) -> None:
     print(f"chatapp: {text}", file=sys.stderr, flush=True)
 
 
-def list_choices(session: Session, listings: list[Any]) -> None:
+def list_choices(listings: Sequence[ModelListing]) -> None:
     """Write what a bare server name may be completed to."""
     for listing in listings:
         state = "" if listing.ready else f"   ({sanitize_line(listing.why_not)})"

@@ -74,8 +74,11 @@ class Saver:
     def append(self, conversation: Conversation, turn: Turn, channel: Channel, text: str) -> None:
         """Save a piece of streamed text, within a quarter of a second."""
         if self.enabled:
+            first = not self._pieces
             self._pieces.append((conversation.identity, turn.number, channel, text))
             self._start()
+            if first:
+                self._wake.set()
 
     def finish(self, conversation: Conversation, turn: Turn) -> None:
         """Save an ended turn whole."""
@@ -156,8 +159,10 @@ class Saver:
 
     def _run(self) -> None:
         while not (self._closing and not self._work and not self._pieces):
-            self._wake.wait(RETRY_S if self.problem else INTERVAL_S if self._pieces else 1.0)
+            self._wake.wait(RETRY_S if self.problem else None)
             self._wake.clear()
+            if self._pieces and not self._work and not self._closing:
+                self._wake.wait(INTERVAL_S)  # gather what follows; a new turn or an end cuts it short
             if self._pieces:
                 self._work.append(self._pieces_work())
             if self._work:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from chatapp.client.conversation import Conversation
 from chatapp.client.link import Link, Speaker
@@ -12,22 +12,11 @@ from chatapp.client.saver import Saver
 from chatapp.client.store import new_identity
 from chatapp.clock import Clock, MonotonicClock
 from chatapp.config import Settings
+from chatapp.protocol.responses import ModelListing
 from chatapp.stream.events import BackendInfo, BackendKind
 
 if TYPE_CHECKING:
     from chatapp.recording.writer import Recorder
-
-
-class Listing(Protocol):
-    """What can be chosen, as `GET /v1/models` lists it."""
-
-    name: str
-    label: str
-    provider: str
-    model: str
-    kind: BackendKind
-    ready: bool
-    why_not: str
 
 
 class Session:
@@ -59,7 +48,9 @@ class Session:
         self.clock = clock or MonotonicClock()
         self.instructions = instructions
         self.conversation = self.fresh_conversation()
-        self.listings: dict[str, Any] = {}
+        self.listings: dict[str, ModelListing] = {}
+        self.first_prompt = ""
+        """Asked as soon as a screen shows the session."""
         self.known: set[str] = set()
         """Responses that the server keeps on the open connection."""
         self.recorder: Recorder | None = None
@@ -77,6 +68,8 @@ class Session:
         Raises:
             GatewayError: the gateway cannot be reached or started.
         """
+        if self._speaker is not None and not self._speaker.alive:
+            await self.drop()
         if self._speaker is None:
             self._speaker = await self.link.connect()
             self.known.clear()
@@ -89,7 +82,7 @@ class Session:
         if speaker is not None:
             await speaker.aclose()
 
-    async def refresh_listings(self) -> Sequence[Any]:
+    async def refresh_listings(self) -> Sequence[ModelListing]:
         """Ask the gateway what can be chosen."""
         models = await (await self.speaker()).models()
         self.listings = {listing.name: listing for listing in models}
@@ -101,18 +94,24 @@ class Session:
         listing = self.listings.get(name)
         if listing is not None:
             return BackendInfo(
-                name=name, label=listing.label, kind=listing.kind, provider=listing.provider, model=listing.model
+                name=name,
+                label=listing.label or name,
+                kind=listing.kind,
+                provider=listing.provider,
+                model=listing.model,
+                note=listing.note,
+                detail=listing.detail,
             )
         return BackendInfo(name=name, label=name, kind=_kind_of(name), provider="", model=name)
 
     def price(self, backend: str, input_tokens: int | None, output_tokens: int | None) -> float | None:
         """Return what an answer cost in US dollars; None where prices or counts are not known."""
         listing = self.listings.get(backend)
-        into, out = getattr(listing, "input_usd", None), getattr(listing, "output_usd", None)
-        if into is None or out is None or input_tokens is None or output_tokens is None:
+        if listing is None or listing.input_usd is None or listing.output_usd is None:
             return None
-        usd: float = (into * input_tokens + out * output_tokens) / 1e6
-        return usd
+        if input_tokens is None or output_tokens is None:
+            return None
+        return (listing.input_usd * input_tokens + listing.output_usd * output_tokens) / 1e6
 
     async def aclose(self) -> None:
         """Close the connection, save what is left, seal a recording."""

@@ -166,6 +166,8 @@ ANSI = Theme(
         "quiet": "ansi_default",
         "faint": "ansi_bright_black",
         "rule": "ansi_bright_black",
+        # Textual's own generator of ANSI colours leaves this one out, and style sheets that name it would not load.
+        "foreground-disabled": "ansi_bright_black",
         "ansi-background": "ansi_black",
         "ansi-foreground": "ansi_white",
         "border": "ansi_blue",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 from chatapp.errors import GatewayError
-from chatapp.stream.events import BackendKind, Delta, Event, Failed, Finished, Sent, Usage
+from chatapp.protocol.responses import ModelListing
+from chatapp.stream.events import Delta, Event, Failed, Finished, Sent, Usage
 
 MS = 1_000_000
 
@@ -26,27 +28,12 @@ class StandingClock:
         await asyncio.sleep(0)
 
 
-@dataclass(frozen=True)
-class FakeListing:
-    name: str
-    label: str
-    provider: str
-    model: str
-    kind: BackendKind
-    ready: bool = True
-    why_not: str = ""
-
-    @property
-    def simulated(self) -> bool:
-        return self.kind == "simulated"
-
-
 LISTINGS = (
-    FakeListing("local", "Gemma 3 270M", "llama.cpp", "gemma-3-270m", "local"),
-    FakeListing("sim:cs3/kimi-k2.6", "CS-3 · Kimi K2.6", "Cerebras", "kimi-k2.6", "simulated"),
-    FakeListing("sim:b200x8/kimi-k2.6", "8× B200 · Kimi K2.6", "NVIDIA", "kimi-k2.6", "simulated"),
-    FakeListing("sim:h100x16/kimi-k2.6", "16× H100 · Kimi K2.6", "NVIDIA", "kimi-k2.6", "simulated"),
-    FakeListing(
+    ModelListing("local", "Gemma 3 270M", "llama.cpp", "gemma-3-270m", "local"),
+    ModelListing("sim:cs3/kimi-k2.6", "CS-3 · Kimi K2.6", "Cerebras", "kimi-k2.6", "simulated"),
+    ModelListing("sim:b200x8/kimi-k2.6", "8× B200 · Kimi K2.6", "NVIDIA", "kimi-k2.6", "simulated"),
+    ModelListing("sim:h100x16/kimi-k2.6", "16× H100 · Kimi K2.6", "NVIDIA", "kimi-k2.6", "simulated"),
+    ModelListing(
         "cerebras/gpt-oss-120b",
         "Cerebras · gpt-oss-120b",
         "Cerebras",
@@ -55,7 +42,7 @@ LISTINGS = (
         ready=False,
         why_not="CEREBRAS_API_KEY is not set",
     ),
-    FakeListing(
+    ModelListing(
         "groq/llama-3.1-8b",
         "Groq · Llama 3.1 8B",
         "Groq",
@@ -92,7 +79,7 @@ class ScriptedConnection:
 
     scripts: list[Sequence[Event | Exception]]
     clock: StandingClock
-    listings: Sequence[FakeListing] = LISTINGS
+    listings: Sequence[ModelListing] = LISTINGS
     hold: bool = False
     requests: list = field(default_factory=list)
     cancelled: int = 0
@@ -116,7 +103,20 @@ class ScriptedConnection:
             self.cancelled += 1
             raise
 
-    async def models(self) -> Sequence[FakeListing]:
+    async def exchange(self, request):
+        identified = SimpleNamespace(info=None, response_id=f"resp_{len(self.requests) + 1}")
+        events = self.respond(request)
+        try:
+            async for event in events:
+                yield event, identified
+        finally:
+            await events.aclose()
+
+    @property
+    def alive(self) -> bool:
+        return not self.closed
+
+    async def models(self) -> Sequence[ModelListing]:
         return self.listings
 
     async def aclose(self) -> None:

@@ -93,6 +93,9 @@ class ConversationScreen(Screen[None]):
         self.set_class(not self.session.settings.panel, "-folded")
         self.show_conversation()
         self.look_around()
+        first, self.session.first_prompt = self.session.first_prompt, ""
+        if first:
+            self.ask(first)
 
     @property
     def pane(self) -> StreamPane:
@@ -313,9 +316,21 @@ class ConversationScreen(Screen[None]):
             await self.session.refresh_listings()
         except GatewayError as exc:
             self.say(exc.message, kind="error", hint=exc.hint)
+        self.complete_backend()
         self.refresh_state()
         if self.exchange is None:
             self.refresh_figures()
+
+    def complete_backend(self) -> None:
+        """Complete a server's bare name to its one model; offer them where it has several."""
+        session = self.session
+        models = [name for name in session.listings if name.startswith(f"{session.backend}/")]
+        if session.backend in session.listings or not models:
+            return
+        if len(models) == 1:
+            session.backend = models[0]
+        else:
+            self.run_command("backend")
 
     def run_command(self, name: str, argument: str = "") -> None:
         """Run a command by its name, with what followed it."""

@@ -138,16 +138,26 @@ class Picker(ModalScreen[Any]):
     @on(Input.Changed, "#picker-filter")
     def _filter(self, event: Input.Changed) -> None:
         event.stop()
-        self.refill()
+        self.filter_changed(event.value)
 
     @on(Input.Submitted, "#picker-filter")
     def _choose(self, event: Input.Submitted) -> None:
         event.stop()
+        self.submitted(event.value)
+
+    # Textual calls the decorated handlers of base classes too, so subclasses change these two.
+
+    def filter_changed(self, value: str) -> None:
+        """Act on what is typed."""
+        self.refill()
+
+    def submitted(self, value: str) -> None:
+        """Choose what is under the cursor, else what was typed."""
         item = self.highlighted
         if item is not None and item.enabled:
             self.dismiss(item.value)
-        elif self.free_text and event.value.strip():
-            self.dismiss(event.value.strip())
+        elif self.free_text and value.strip():
+            self.dismiss(value.strip())
 
     @on(OptionList.OptionSelected)
     def _clicked(self, event: OptionList.OptionSelected) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, ClassVar
 
-from textual import on, work
+from textual import work
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Input, Static
@@ -45,11 +45,10 @@ class SessionsScreen(Picker):
         """Everything the store returned matches: it searched the texts, which are not here."""
         return True
 
-    @on(Input.Changed, "#picker-filter")
-    def _filter(self, event: Input.Changed) -> None:
-        event.stop()
+    def filter_changed(self, value: str) -> None:
+        """Search; a title being written is no search."""
         if self._renaming is None:
-            self._look(event.value)
+            self._look(value)
 
     @work(exclusive=True, thread=False, exit_on_error=False)
     async def _look(self, search: str) -> None:
@@ -90,14 +89,13 @@ class SessionsScreen(Picker):
             field.cursor_position = len(field.value)
             self.query_one("#picker-hint", Static).update("Enter gives the conversation this title, Esc leaves it")
 
-    @on(Input.Submitted, "#picker-filter")
-    def _choose(self, event: Input.Submitted) -> None:
-        event.stop()
+    def submitted(self, value: str) -> None:
+        """Open the conversation, or give it its new title."""
         if self._renaming is None:
-            super()._choose(event)
+            super().submitted(value)
             return
         identity, self._renaming = self._renaming, None
-        title = event.value.strip()
+        title = value.strip()
         if title:
             self._saver.change(lambda store: store.rename(identity, title))
         self._end_rename()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from textual import work
 from textual.content import Content
 
 from chatapp.client.session import Session
 from chatapp.errors import ChatappError
+from chatapp.protocol.responses import ModelListing
 from chatapp.stream.events import BackendKind
 from chatapp.text.sanitize import sanitize_line
 from chatapp.ui.fitting import columns, cut
@@ -54,7 +54,7 @@ class Switcher(Picker):
         self.show_items(listing_items(listings))
 
 
-def listing_items(listings: Iterable[Any]) -> list[Item]:
+def listing_items(listings: Iterable[ModelListing]) -> list[Item]:
     """Return the switcher's lines, by kind, those that are ready first."""
     order = list(GROUPS)
     ordered = sorted(listings, key=lambda listing: (order.index(listing.kind), not listing.ready))
@@ -63,14 +63,14 @@ def listing_items(listings: Iterable[Any]) -> list[Item]:
             listing.name,
             _line(listing),
             f"{listing.name} {listing.label} {listing.provider} {listing.model}",
-            sanitize_line(getattr(listing, "group", "")) or GROUPS[listing.kind],
+            sanitize_line(listing.group) or GROUPS[listing.kind],
             enabled=listing.ready,
         )
         for listing in ordered
     ]
 
 
-def _line(listing: Any) -> Content:
+def _line(listing: ModelListing) -> Content:
     mark, colour = KIND_MARKS[listing.kind]
     label = sanitize_line(listing.label)
     right = sanitize_line(listing.name if listing.ready else listing.why_not)

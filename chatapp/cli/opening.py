@@ -1,0 +1,154 @@
+"""What chat, compare, replay and demo share: the gateway on its way, a session over it, the app on the terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from chatapp.config import Settings, config_folder, data_folder, prompt_files
+from chatapp.errors import UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+    from chatapp.client.connection import Connection
+    from chatapp.client.link import Link
+    from chatapp.client.session import Session
+    from chatapp.gateway.process import ChildGateway
+
+GATEWAY_TOKEN = "CHATAPP_GATEWAY_TOKEN"
+"""The variable that holds the token of a gateway given by `--gateway`."""
+
+NEUTRAL_DEFAULT = "sim:cs3/kimi-k2.6"
+"""What answers where nothing is configured and the extra `local` is not installed: needs neither keys nor network."""
+
+
+class ChildLink:
+    """Connects to a gateway of our own, and starts it again when it has ended."""
+
+    def __init__(self, child: ChildGateway) -> None:
+        self.child = child
+
+    async def connect(self) -> Connection:
+        """Return a connection to the running child."""
+        from chatapp.client.connection import Connection
+
+        endpoint = await self.child.ready()
+        return await Connection.open(endpoint.url, endpoint.token)
+
+    async def aclose(self) -> None:
+        """End the child."""
+        self.child.stop()
+
+
+def start_link(
+    gateway: str | None,
+    *,
+    own: dict[str, dict[str, str]] | None = None,
+    pace: str | None = None,
+    load: int | None = None,
+    seed: int | None = None,
+) -> Callable[[], Link]:
+    """Begin to start a gateway, and return what gives the link to it once everything is imported.
+
+    The child's start and the import of the screen take about as long as each other, so they run side by side.
+
+    Args:
+        gateway: the address of a running one; none is started then.
+        own: backends given on the command line by URL: name to `{base_url, model}`.
+        pace: where `sim:` takes its pace from.
+        load: concurrent users that a simulated system serves.
+        seed: of simulated timing.
+    """
+    if gateway is not None:
+        url = gateway
+
+        def fixed() -> Link:
+            from chatapp.client.link import FixedLink
+            from chatapp.redaction import Secret
+
+            token = os.environ.get(GATEWAY_TOKEN)
+            return FixedLink(url, Secret(GATEWAY_TOKEN, token) if token else None)
+
+        return fixed
+    from chatapp.gateway.process import ChildGateway, ChildOptions
+
+    child = ChildGateway(ChildOptions(own=own or {}, pace=pace, load=load, seed=seed))
+    child.spawn()
+    return lambda: ChildLink(child)
+
+
+def default_backend(settings: Settings) -> str:
+    """Return what answers at first: the configured backend, else `local` where it is installed, else a simulation.
+
+    A key in the environment never changes it: nothing that costs money is chosen for anybody.
+    """
+    if settings.backend:
+        return settings.backend
+    from chatapp.backends.local import why_not
+
+    return NEUTRAL_DEFAULT if why_not() else "local"
+
+
+def read_system(name: str) -> str:
+    """Return a system prompt by name; empty for an empty name.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+    """
+    if not name:
+        return ""
+    files = {path.stem: path for path in prompt_files("systems", "*.md")}
+    if name not in files:
+        raise UnknownNameError("system prompt", name, files, hint=f"your own: {config_folder() / 'prompts/systems'}")
+    return files[name].read_text(encoding="utf-8").strip()
+
+
+def open_session(
+    link: Link, settings: Settings, *, backend: str, system: str = "", save: bool | None = None
+) -> Session:
+    """Return a session that saves in the data folder, if the settings or `save` say so."""
+    from chatapp.client.saver import Saver
+    from chatapp.client.session import Session
+
+    saver = Saver(data_folder() / "conversations.db", enabled=settings.save if save is None else save)
+    return Session(link, backend=backend, saver=saver, settings=settings, instructions=read_system(system))
+
+
+def require_terminal() -> None:
+    """Refuse to open a screen where there is none.
+
+    Raises:
+        UsageError: input or output is no terminal, and no browser either.
+    """
+    if os.environ.get("TEXTUAL_DRIVER"):
+        return
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(
+            "no terminal to show the chat on", hint="use --plain --prompt TEXT, or --plain --prompt - to read a pipe"
+        )
+    if os.environ.get("TERM", "") in ("", "dumb"):
+        raise UsageError("this terminal (TERM=dumb) cannot show the chat", hint="use --plain")
+
+
+def run_app(session: Session, first: Callable[[Session], Screen[None]] | None = None) -> int:
+    """Show the app until it is left, close everything, and return the exit code."""
+    import asyncio
+
+    from chatapp.ui.app import ChatApp
+
+    app = ChatApp(session, first=first)
+
+    async def run() -> None:
+        try:
+            await app.run_async(mouse=session.settings.mouse)
+        finally:
+            await session.aclose()
+
+    asyncio.run(run())
+    if not session.saver.close() and session.saver.problem:
+        print(f"chatapp: {session.saver.problem}", file=sys.stderr)
+        return 1
+    return app.return_code or 0
