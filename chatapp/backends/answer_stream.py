@@ -15,7 +15,7 @@ from chatapp.backends.arrival_clock import Segment
 from chatapp.backends.transport import TimedBody
 from chatapp.clock import NS_PER_S
 from chatapp.protocol.dialects import ChatDecoder, is_failure
-from chatapp.protocol.failures import failed, failure_from_body, page_text
+from chatapp.protocol.failures import failed, failure_from_body, page_text, says_error
 from chatapp.protocol.sse import SseDecoder, SseOverflowError
 from chatapp.redaction import REDACTOR
 from chatapp.stream.events import Event, Failed, Finished, FinishReason, Notice, Sent
@@ -206,10 +206,8 @@ class _Reader:
                 yield event
 
     def _not_a_stream(self, body: bytes, at_ns: int) -> Failed:
-        if body.lstrip().startswith(b"{"):
-            failure = failure_from_body(body, at_ns=at_ns, where=self._where)
-            if "gave no reason" not in failure.message:
-                return failure
+        if says_error(body):
+            return failure_from_body(body, at_ns=at_ns, where=self._where)
         said = page_text(body)
         what = f"it begins: {said}" if said else "it is empty"
         return failed("bad_stream", f"{self._where}: the response is no stream of an answer; {what}", at_ns=at_ns)

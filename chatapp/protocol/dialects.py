@@ -35,6 +35,7 @@ class _Delta(msgspec.Struct, gc=False):
 
 class _Choice(msgspec.Struct, gc=False):
     delta: _Delta | None = None
+    message: _Delta | None = None  # a server that does not stream answers with the whole message
     text: str | None = None
     index: int = 0
     finish_reason: str | None = None
@@ -121,7 +122,7 @@ class ChatDecoder:
                 self.finish_reason = _FINISH.get(choice.finish_reason, "stop")
             if choice.usage:
                 self._usage = choice.usage
-            delta = choice.delta
+            delta = choice.delta or choice.message
             if delta is None:
                 if choice.text:
                     events.append(Delta(choice.text, at_ns, "answer", tokens, uncertainty_ns))

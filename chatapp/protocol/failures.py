@@ -129,6 +129,11 @@ def failure_from_body(
     )
 
 
+def says_error(body: bytes) -> bool:
+    """Return whether a body describes an error in words, in any of the known shapes."""
+    return bool(_error_of(body).get("message"))
+
+
 def _error_of(body: bytes) -> dict[str, Any]:
     """Return {type, code, message} of any known shape of error body."""
     try:

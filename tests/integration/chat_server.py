@@ -64,6 +64,8 @@ class Reply:
     framing: Literal["chunked", "close", "length"] = "chunked"
     before: float = 0.0
     """Seconds before the head."""
+    vanish: bool = False
+    """Close the connection instead of answering."""
 
 
 @dataclass
@@ -199,6 +201,17 @@ def refusal(status: int, message: str = "no", *, kind: str = "error", headers: d
     return Reply([body], status, headers or {}, "application/json", "length")
 
 
+async def eventually(condition: Callable[[], object], *, within: float = 1.0) -> None:
+    """Return once the condition holds; what a peer does over a socket cannot be waited for in any other way.
+
+    Raises:
+        TimeoutError: it does not within `within` seconds.
+    """
+    async with asyncio.timeout(within):
+        while not condition():  # noqa: ASYNC110 - the peer sets no event of ours
+            await asyncio.sleep(0.002)
+
+
 class ChatServer:
     """The server; use as an async context manager.
 
@@ -321,6 +334,8 @@ async def _send(reply: Reply, request: Received, writer: asyncio.StreamWriter) -
     """Send a reply; return whether the connection may serve another request."""
     if reply.before:
         await asyncio.sleep(reply.before)
+    if reply.vanish:
+        return False
     headers = {"Content-Type": reply.content_type, "X-Request-Id": "req-test-1", **reply.headers}
     if reply.framing == "chunked":
         headers["Transfer-Encoding"] = "chunked"

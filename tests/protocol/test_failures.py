@@ -15,6 +15,7 @@ from chatapp.protocol.failures import (
     failure_from_body,
     page_text,
     retry_after,
+    says_error,
 )
 from chatapp.redaction import Secret
 
@@ -105,6 +106,11 @@ def test_a_key_that_the_server_repeats_is_redacted_even_where_the_cut_falls_into
     failure = failure_from_body(json.dumps({"error": {"message": message}}).encode(), at_ns=0, status=401)
     assert "canary" not in failure.message
     assert "kkkk" not in failure.message
+
+
+@pytest.mark.parametrize(("body", "says"), [(b'{"error":"x"}', True), (b'{"hello":1}', False), (b"<p>", False)])
+def test_says_error(body, says):
+    assert says_error(body) is says
 
 
 def test_deep_nesting_is_only_a_body():
