@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
+import msgspec
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -14,11 +15,13 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Static
 
+from chatapp.client.connection import ResponseCreate
+from chatapp.client.link import Speaker
 from chatapp.client.session import Session
 from chatapp.compare.race import departure_spread_ms, freeze, standings
 from chatapp.errors import ChatappError, UsageError
 from chatapp.stream.answer import Answer
-from chatapp.stream.events import BackendInfo, Failed, Finished, Message, Retell
+from chatapp.stream.events import BackendInfo, Failed, Finished, Message, Request, Retell
 from chatapp.text.sanitize import sanitize_line
 from chatapp.ui.widgets.lane import Lane
 from chatapp.ui.widgets.prompt_box import PromptBox
@@ -71,16 +74,14 @@ class CompareScreen(Screen[None]):
 
     def _infos(self, backends: Sequence[str]) -> list[BackendInfo]:
         """Return what is behind each lane; the same backend twice is told apart by a number."""
-        infos = []
-        for index, name in enumerate(backends):
-            info = self.session.info(name)
-            if list(backends).count(name) > 1:
-                number = list(backends[: index + 1]).count(name)
-                info = BackendInfo(
-                    name, f"{info.label} ({number})", info.kind, info.provider, info.model, info.note, info.detail
-                )
-            infos.append(info)
-        return infos
+        return [
+            numbered(self.session.info(name), backends, index) if backends.count(name) > 1 else self.session.info(name)
+            for index, name in enumerate(backends)
+        ]
+
+    def _named(self, lane: Lane, info: BackendInfo) -> BackendInfo:
+        names = [other.backend for other in self.lanes]
+        return numbered(info, names, self.lanes.index(lane)) if names.count(lane.backend) > 1 else info
 
     # Layout.
 
@@ -174,23 +175,22 @@ class CompareScreen(Screen[None]):
         for lane, answer in zip(lanes, answers, strict=True):
             self.run_worker(self._ask(speaker, lane, answer, prompt), group=lane_group(lane), exit_on_error=False)
 
-    async def _ask(self, speaker: Any, lane: Lane, answer: Answer, prompt: str) -> None:
-        from chatapp.client.connection import ResponseCreate
-
-        request = ResponseCreate(
-            model=lane.backend,
-            input=(Message("user", prompt),),
-            instructions=self.session.instructions or None,
-            retell=self.retell if lane.info.simulated else None,
-        )
-        recorder = self.session.recorder
-        stream_name = recorder.begin(lane.info, prompt) if recorder is not None else ""
-        stream = speaker.respond(request)
+    async def _ask(self, speaker: Speaker, lane: Lane, answer: Answer, prompt: str) -> None:
+        retell = self.retell if lane.info.simulated else None
+        instructions = self.session.instructions or None
+        message = Message("user", prompt)
+        recorder, name = self.session.recorder, f"lane {self.lanes.index(lane) + 1}"
+        if recorder is not None:
+            recorder.begin(name, Request((message,), instructions, retell=retell), lane.info)
+        create = ResponseCreate(model=lane.backend, input=(message,), instructions=instructions, retell=retell)
+        stream = speaker.exchange(create)
         try:
-            async for event in stream:
+            async for event, identified in stream:
+                if identified.info is not None:
+                    lane.adopt(self._named(lane, identified.info))
                 lane.take(event)
                 if recorder is not None:
-                    recorder.event(stream_name, event)
+                    recorder.record(name, event)
         except ChatappError as exc:
             lane.take(Failed(self.session.clock.now_ns(), getattr(exc, "code", "gateway_lost"), exc.message, exc.hint))
         finally:
@@ -301,6 +301,12 @@ class CompareScreen(Screen[None]):
                 self.refresh_figures()
 
         self.app.push_screen(Switcher(self.session), chosen)
+
+
+def numbered(info: BackendInfo, backends: Sequence[str], index: int) -> BackendInfo:
+    """Return the info of one of several lanes with the same backend, its number in the label."""
+    number = list(backends[: index + 1]).count(backends[index])
+    return msgspec.structs.replace(info, label=f"{info.label} ({number})")
 
 
 def lane_group(lane: Lane) -> str:
