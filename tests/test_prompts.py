@@ -112,6 +112,16 @@ class TestLibrary:
         assert all(mark == "```" for mark in marks[1::2])
 
     @pytest.mark.parametrize("name", ENTRIES)
+    def test_code_fits_beside_the_panel_of_a_wide_terminal(self, name):
+        assert [line for _, text in blocks(ENTRIES[name]) for line in text.splitlines() if len(line) > 96] == []
+
+    @pytest.mark.parametrize("name", ENTRIES)
+    def test_formulas_can_be_read_in_a_terminal(self, name):
+        prose = re.sub(r"`[^`\n]*`", "", FENCE.sub("", ENTRIES[name].text))
+        assert "$" not in prose
+        assert "\\" not in prose
+
+    @pytest.mark.parametrize("name", ENTRIES)
     def test_tables_have_equal_columns(self, name):
         prose = FENCE.sub("", ENTRIES[name].text)
         for table in re.findall(r"(?:^\|.*\n)+", prose, re.MULTILINE):
