@@ -187,7 +187,8 @@ def _keys(settings: Settings) -> Iterator[Check]:
     from chatapp.backends.catalog import load_catalog
     from chatapp.config import load_key
 
-    present, absent = [], []
+    present: list[str] = []
+    absent: list[str] = []
     for entry in load_catalog(settings).values():
         variable = entry.key
         if variable:

@@ -19,7 +19,7 @@ def doctor(json_file: str | None) -> int:
 async def _examine(json_file: str | None) -> int:
     import msgspec
 
-    from chatapp.cli.output import write_text
+    from chatapp.cli.output import write_output
     from chatapp.doctor import SCHEMA, Check, examine
 
     found: list[Check] = []
@@ -38,7 +38,7 @@ async def _examine(json_file: str | None) -> int:
     problems = sum(check.status == "problem" for check in found)
     if json_file is not None:
         report = {"schema": SCHEMA, "problems": problems, "checks": found}
-        write_text(json_file, msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
+        write_output(json_file, msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
     if json_file != "-":
         click.echo(f"\n{problems} problems" if problems else "\nall well")
     return 1 if problems else 0

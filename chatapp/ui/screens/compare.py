@@ -124,7 +124,7 @@ class CompareScreen(Screen[None]):
 
     def _hints(self) -> Content:
         keys = [("Enter", "to all"), ("Esc", "cancel, leave"), ("F5", "again"), ("^B", "bars"), ("^E", "zoom")]
-        keys.append(("Tab", "into a lane"))
+        keys.append(("Tab", "lanes"))
         return Content("   ").join(
             [Content.assemble((key, "$footer-key-foreground bold"), (f" {does}", "$quiet")) for key, does in keys]
         )

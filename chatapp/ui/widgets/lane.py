@@ -100,7 +100,7 @@ class Lane(Vertical):
     Lane > StreamPane { height: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "lane('retry')", "Retry"),
+        Binding("a", "lane('retry')", "Ask again"),
         Binding("x", "lane('cancel')", "Cancel"),
         Binding("b", "lane('backend')", "Backend"),
         Binding("z", "lane('zoom')", "Zoom"),
@@ -129,7 +129,7 @@ class Lane(Vertical):
 
     def on_mount(self) -> None:
         """Say in the border what the focused lane's keys do."""
-        self.border_subtitle = Content.styled("r retry  x cancel  b backend  z zoom", "$quiet")
+        self.border_subtitle = Content.styled("a again  x cancel  b backend  z zoom", "$quiet")
 
     def action_lane(self, what: str) -> None:
         """Pass a key on to the screen."""

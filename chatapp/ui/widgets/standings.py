@@ -80,14 +80,15 @@ def headline(view: StandingsView, width: int) -> Content:
 
 
 def _frozen_sentence(view: StandingsView, frozen: FreezeFrame) -> str:
-    winner = sanitize_line(view.labels[frozen.winner])
+    names = short_labels(view.labels)
+    winner = names[frozen.winner]
     others = [
         (frozen.shares[s.lane], s) for s in view.standings if s.lane != frozen.winner and s.snapshot.phase != "failed"
     ]
     if not others:
         return f"{winner} finished in {wording.seconds(frozen.elapsed_ms)}"
     share, slowest = min(others, key=lambda pair: pair[0])
-    name = sanitize_line(view.labels[slowest.lane])
+    name = names[slowest.lane]
     if view.same_text:
         then = f"{name} had {share:.0%} of it by then"
         if slowest.remaining_ms is not None:
@@ -99,12 +100,21 @@ def _frozen_sentence(view: StandingsView, frozen: FreezeFrame) -> str:
     return f"{winner} finished in {wording.seconds(frozen.elapsed_ms)}; {then}"
 
 
+def short_labels(labels: Sequence[str]) -> list[str]:
+    """Return labels without the model where all have the same: `CS-3 · Kimi K2.6` beside `H100 · Kimi K2.6`."""
+    clean = [sanitize_line(label) for label in labels]
+    parts = [label.rpartition(" · ") for label in clean]
+    same = len({tail for _head, _dot, tail in parts}) == 1 and all(head for head, _dot, _tail in parts)
+    return [head for head, _dot, _tail in parts] if same else clean
+
+
 def lane_line(view: StandingsView, lane: int, width: int) -> Content:
     """Return one lane's row: place, name, bar, speed, first token, time, speed-up."""
     mark, colour = KIND_MARKS[view.kinds[lane]]
     standing = view.standings[lane] if lane < len(view.standings) else None
-    name_width = min(max(len(sanitize_line(label)) for label in view.labels), max(10, width // 4))
-    name = cut_cells(sanitize_line(view.labels[lane]), name_width).ljust(name_width)
+    labels = [sanitize_line(label) for label in view.labels] if width >= 100 else short_labels(view.labels)
+    name_width = min(max(len(label) for label in labels), max(10, width // 4))
+    name = cut_cells(labels[lane], name_width).ljust(name_width)
     place = str(standing.place) if standing is not None and standing.place is not None else "·"
     figures = _figures(standing, roomy=width >= 100)
     bar_width = max(width - 4 - name_width - 1 - len(figures) - 1, 4)
