@@ -45,8 +45,6 @@ class Connection:
         self._clock = clock
         self._streams: dict[str, asyncio.Queue[Frame | None]] = {}
         self._numbers = 0
-        # Our own machine's gateway stamps with the same clock; of any other the first stamp gives the difference.
-        self._clock_offset_ns: int | None = 0 if is_this_machine(url) else None
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
@@ -103,7 +101,7 @@ class Connection:
         stream_id = f"s{self._numbers}"
         queue: asyncio.Queue[Frame | None] = asyncio.Queue()
         self._streams[stream_id] = queue
-        decoder = ResponseDecoder(self._clock.now_ns(), clock_offset_ns=self._clock_offset_ns)
+        decoder = ResponseDecoder(self._clock.now_ns())
         try:
             with suppress(ConnectionClosed):  # the queue says so, too
                 await self._socket.send(request.to_frame(stream_id), text=True)
@@ -118,7 +116,6 @@ class Connection:
                     return
                 for event in decoder.feed(frame, now):
                     yield event, decoder
-                self._clock_offset_ns = decoder.clock_offset_ns
         finally:
             del self._streams[stream_id]
             if not decoder.ended and self.alive:

@@ -13,7 +13,8 @@ from chatapp.errors import BackendError, ChatappError, MissingKeyError, UnknownN
 from chatapp.gateway.outbox import Outbox, TextStream
 from chatapp.gateway.pool import BackendPool
 from chatapp.protocol.responses import WireError
-from chatapp.protocol.responses_server import Cancel, Create, History, ResponseEncoder, parse_client_event, stream_id_of
+from chatapp.protocol.responses_requests import Cancel, Create, History, parse_client_event, stream_id_of
+from chatapp.protocol.responses_server import ResponseEncoder
 from chatapp.stream.answer import Answer
 from chatapp.stream.events import Delta, Event, Failed, Finished, Notice, Request, Sent
 

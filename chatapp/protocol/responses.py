@@ -8,10 +8,11 @@ Extensions, which other clients ignore:
 
 * `response.created` carries `backend`, the fields of `BackendInfo`.
 * `response.in_progress` carries `sent`: `at_us` (t_req on the gateway's monotonic clock, microseconds),
-  `arrival_source`, `connect_us` (by phase), `reused`.
+  `arrival_source`, `connect_us` (by phase), `reused`, `request_id`; a `response.sent` says the same of another attempt.
 * a delta may join several upstream chunks: `arrivals` is `[[offset_us, characters, tokens], ...]`, offsets since t_req,
   characters summing to `len(delta)`; `uncertainty_us` beside it, one number each, where any is known.
 * `response.notice`: `kind`, `message`, `progress`.
+* the final event says when the backend ended: `ended_us`, since t_req.
 * the final event's `response.metadata` (string to string) holds `chatapp.server_timing` and `chatapp.provenance` as
   JSON; an error in `response.failed` also has `hint`, `status`, `retryable`, `retry_after_s`.
 * `response.create` may carry `retell`: `{text, source, reasoning}`, and `seed`.

@@ -76,6 +76,7 @@ class _Sent(msgspec.Struct):
     arrival_source: ArrivalSource = "process"
     connect_us: dict[str, int] = {}
     reused: bool = False
+    request_id: str = ""
 
 
 class _Details(msgspec.Struct):
@@ -127,15 +128,25 @@ class Frame(msgspec.Struct):
     message: str = ""
     progress: float | None = None
     status: int | None = None
+    code: str | None = None
     error: _Error | None = None
+    ended_us: int | None = None
+
+
+class _Bare(msgspec.Struct):
+    type: str = ""
+    stream_id: str | None = None
 
 
 _DECODER = msgspec.json.Decoder(Frame)
+_BARE = msgspec.json.Decoder(_Bare)
 _DELTAS: dict[str, Channel] = {
     "response.output_text.delta": "answer",
+    "response.refusal.delta": "answer",
     "response.reasoning_text.delta": "reasoning",
     "response.reasoning_summary_text.delta": "reasoning",
 }
+_ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
 _NOTICES = ("progress", "text_source", "no_match", "retry", "fallback", "warning", "cold")
 _REASONS: dict[str, FinishReason] = {
     "max_output_tokens": "length",
@@ -145,11 +156,20 @@ _REASONS: dict[str, FinishReason] = {
 
 
 def decode_frame(data: bytes | str) -> Frame | None:
-    """Return a server's event, None for one that is none: it is passed over, as unknown types are."""
+    """Return a server's event; None for what is no event and is passed over, as unknown types are.
+
+    An event that ends a response counts even where its details are not of the documented types: without it whoever
+    waits for the answer would wait for ever.
+    """
     try:
         return _DECODER.decode(data)
-    except (msgspec.MsgspecError, UnicodeError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        pass
+    try:
+        bare = _BARE.decode(data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
+    return Frame(bare.type, bare.stream_id) if bare.type in _ENDS else None
 
 
 class ResponseDecoder:
@@ -158,15 +178,12 @@ class ResponseDecoder:
     Args:
         sent_ns: when the `response.create` was handed to the socket, on the client's clock: t_req for a server without
             the extensions.
-        clock_offset_ns: added to the gateway's stamps to have them on the client's clock; None takes the difference of
-            the first stamp to `sent_ns`.
     """
 
-    def __init__(self, sent_ns: int, *, clock_offset_ns: int | None = 0) -> None:
+    def __init__(self, sent_ns: int) -> None:
         self.info: BackendInfo | None = None
         self.response_id = ""
         self.ended = False
-        self.clock_offset_ns = clock_offset_ns
         self._sent_ns = sent_ns
         self._zero_ns: int | None = None
 
@@ -178,8 +195,8 @@ class ResponseDecoder:
         elif frame.type == "response.created":
             self.info = frame.backend
             self.response_id = frame.response.id if frame.response is not None else ""
-        elif frame.type == "response.in_progress":
-            yield self._sent(frame.sent)
+        elif frame.type in ("response.in_progress", "response.sent"):
+            yield self._sent(frame.sent, now_ns)
         elif frame.type == "response.notice":
             if frame.kind in _NOTICES:
                 yield Notice(frame.kind, frame.message, frame.progress)  # type: ignore[arg-type]
@@ -188,20 +205,21 @@ class ResponseDecoder:
         elif frame.type in ("response.failed", "error"):
             yield self._failed(frame, now_ns)
 
-    def _sent(self, sent: _Sent | None) -> Sent:
+    def _sent(self, sent: _Sent | None, now_ns: int) -> Sent:
         if sent is None:  # a server without the extensions
             self._zero_ns = self._sent_ns
             return Sent(self._sent_ns)
         at_ns = sent.at_us * 1000
-        if self.clock_offset_ns is None:
-            self.clock_offset_ns = self._sent_ns - at_ns
-        self._zero_ns = at_ns + self.clock_offset_ns
+        # A stamp between our sending and now is one of our own clock: the gateway runs on this machine. Of another
+        # machine's clock only differences mean anything; its frame left at t_req, so its arrival here is the zero, and
+        # all latencies, being differences to it, are the gateway's own either way.
+        self._zero_ns = at_ns if self._sent_ns - 1000 <= at_ns <= now_ns else now_ns
         connect = {phase: us * 1000 for phase, us in sent.connect_us.items()}
-        return Sent(self._zero_ns, sent.arrival_source, connect, sent.reused)
+        return Sent(self._zero_ns, sent.arrival_source, connect, sent.reused, sent.request_id)
 
     def _delta(self, frame: Frame, channel: Channel, now_ns: int) -> Iterator[Event]:
         if self._zero_ns is None:
-            yield self._sent(None)
+            yield self._sent(None, now_ns)
         zero = self._zero_ns if self._zero_ns is not None else self._sent_ns
         if not frame.arrivals:
             if frame.delta:
@@ -235,15 +253,20 @@ class ResponseDecoder:
         if frame.type == "response.incomplete":
             stated = response.incomplete_details.reason if response.incomplete_details is not None else None
             reason = _REASONS.get(stated or "", "truncated")
-        yield Finished(now_ns, reason, provenance)
+        yield Finished(self._ended_at(frame, now_ns), reason, provenance)
+
+    def _ended_at(self, frame: Frame, now_ns: int) -> int:
+        if frame.ended_us is None or self._zero_ns is None:
+            return now_ns
+        return self._zero_ns + frame.ended_us * 1000
 
     def _failed(self, frame: Frame, now_ns: int) -> Failed:
         self.ended = True
         error = frame.error or (frame.response.error if frame.response is not None else None) or _Error()
         return Failed(
-            now_ns,
-            error.code or "server_error",
-            error.message or "the server failed without saying why",
+            self._ended_at(frame, now_ns),
+            error.code or frame.code or "server_error",
+            error.message or frame.message or "the server failed without saying why",
             error.hint,
             error.status or frame.status,
             error.retryable,
