@@ -80,6 +80,8 @@ class VirtualClock:
             loop.call_soon(self._watch, turns - 1, current)
             return
         self._watching = False
+        while self._waiting and self._waiting[0][2].done():  # its sleeper was cancelled: no reason to move time
+            heapq.heappop(self._waiting)
         if self._waiting:
             self._advance_to(self._waiting[0][0])
             if self._waiting:

@@ -54,3 +54,13 @@ async def test_a_cancelled_sleeper_is_passed_over():
     assert clock.now_ns() == 10
     await clock.sleep_until(3)  # passed already
     assert clock.now_ns() == 10
+
+
+async def test_autojump_does_not_move_time_for_a_cancelled_sleeper():
+    clock = VirtualClock(autojump=True)
+    cancelled = asyncio.create_task(clock.sleep_until(1_000))
+    await clock.sleep_until(1)
+    cancelled.cancel()
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert clock.now_ns() == 1
