@@ -62,6 +62,8 @@ class Player:
         self.recording = recording
         self.speed = speed
         self.state: State = "playing"
+        self.ended = asyncio.Event()
+        """Set when the last entry has been handed out, until a jump back."""
         self._clock = clock or MonotonicClock()
         limit_s = recording.header.idle_time_limit if idle_limit_s is None else idle_limit_s
         self._idle_ns = round(limit_s * NS_PER_S) if limit_s else None
@@ -144,6 +146,7 @@ class Player:
         self._target_ns = min(max(0, at_ns), self.duration_ns)
         if self.state == "ended":
             self.state = "playing"
+            self.ended.clear()
         self._changed.set()
 
     def skip(self, seconds: float) -> None:
@@ -199,12 +202,14 @@ class Player:
                     yield Batch([self._take()], reset=False)
                 else:
                     self.state = "ended"
+                    self.ended.set()
             elif self.state != "playing":
                 await self._changed.wait()
             elif self._error is not None:
                 raise self._error
             elif self._next is None:
                 self.state = "ended"
+                self.ended.set()
                 yield Batch([], reset=False)
             else:
                 due = self._due()

@@ -1,0 +1,488 @@
+"""Playing a script: one step after another, on a stage, with a presenter's hands on it or with nobody's."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from chatapp.clock import NS_PER_S, Clock
+from chatapp.demo import script as s
+from chatapp.demo.keyboard import key_delays_ns
+from chatapp.demo.pictures import compare_picture
+from chatapp.demo.stage import PresenterView, Stage
+from chatapp.demo.watch import Watch
+from chatapp.errors import ChatappError
+
+_GRACE_S = 2.0
+"""Real time that is given to the app before a wait on a virtual clock is called missed."""
+_LOOK_NS = 50_000_000
+"""How often a wait for the screen looks at it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """A step that was not as the script says."""
+
+    step: s.Step
+    message: str
+
+
+@dataclass(slots=True)
+class Report:
+    """How a run went."""
+
+    misses: list[Miss] = field(default_factory=list)
+    steps: int = 0
+    duration_ns: int = 0
+    """On the script's clock."""
+
+
+class _MovedError(Exception):
+    """The presenter jumped: the current step is over."""
+
+
+class Runner:
+    """Runs one script once.
+
+    Args:
+        script: what to do.
+        stage: where.
+        watch: what the stage's answers pass.
+        clock: what typing, resting and waiting go by.
+        live: a presenter is there: pauses wait, and a miss is shown instead of ending the run.
+        goldens: compare pictures of the screen; only where the size is the script's own.
+        update: write the pictures instead.
+    """
+
+    def __init__(
+        self,
+        script: s.Script,
+        stage: Stage,
+        watch: Watch,
+        clock: Clock,
+        *,
+        live: bool,
+        goldens: bool = True,
+        update: bool = False,
+    ) -> None:
+        self.script = script
+        self.stage = stage
+        self.watch = watch
+        self.clock = clock
+        self.live = live
+        self.report = Report()
+        self.state = "playing"
+        self.pace = script.pace
+        self._goldens = goldens
+        self._update = update
+        self._index = 0
+        self._caption = ""
+        self._mark = ""
+        self._fallback: s.Backend | None = None
+        self._start_ns = clock.now_ns()
+        self._jump: int | None = None
+        self._skip = False
+        self._news = asyncio.Event()
+        self._acts: dict[type[s.Step], Callable[[Any], Awaitable[None]]] = {
+            s.Chapter: self._chapter,
+            s.Say: self._say,
+            s.Type: self._type,
+            s.Key: self._key,
+            s.Rest: self._do_rest,
+            s.Wait: self._wait,
+            s.Expect: self._expect,
+            s.Pause: self._pause,
+            s.Backend: self._backend,
+            s.Compare: self._compare,
+            s.Play: self._play,
+            s.Fault: self._fault,
+            s.Screen: self._screen,
+            s.Adjust: self._adjust,
+        }
+
+    # ------------------------------------------------------------------ a presenter's hands
+
+    def toggle(self) -> None:
+        """Go on where the script waits, else pause it; an answer that is coming goes on coming."""
+        self.state = "playing" if self.state in ("waiting", "paused") else "paused"
+        self._changed()
+
+    def next_step(self) -> None:
+        """End the current step: no more typing, resting or waiting in it."""
+        self._skip = True
+        if self.state in ("waiting", "paused"):
+            self.state = "playing"
+        self._changed()
+
+    def move_chapter(self, direction: int) -> None:
+        """Begin the chapter after, or this one again, or shortly after its begin the one before."""
+        number = self.chapter_number
+        target = number + (1 if direction > 0 else -1 if self._index <= self._chapter_begin(number) + 2 else 0)
+        if target > len(self.script.chapters):
+            self._jump = len(self.script.steps)
+        else:
+            self._jump = self._chapter_begin(max(target, 1)) if self.script.chapters else 0
+        self.state = "playing"
+        self._changed()
+
+    def restart(self) -> None:
+        """Begin again from the first step."""
+        self._jump = 0
+        self.state = "playing"
+        self._changed()
+
+    def take_over(self) -> None:
+        """Give the app to the presenter's own keys, or take it back."""
+        self.state = "playing" if self.state == "by hand" else "by hand"
+        self._changed()
+
+    def change_speed(self, factor: float) -> None:
+        """Type and rest faster or slower; answers keep their own pace."""
+        self._adjust_now({"speed": min(max(self.pace.speed * factor, 0.25), 8.0)})
+
+    async def fall_back(self) -> None:
+        """Ask the fallback instead of the backend; says so on screen."""
+        rule = self._fallback
+        if rule is None or not rule.fallback:
+            self._mark = "no fallback in this chapter"
+            self.refresh()
+            return
+        self._fallback = None
+        if self.watch.active:
+            await self.stage.press("escape")
+            await self.stage.settle()
+        await self.stage.open_chat(self._fallback_name(rule))
+        self._mark = f"{rule.name} did not answer: {rule.fallback} instead"
+        self.refresh()
+        prompt = self.watch.asked.get("a", "")
+        if prompt:
+            self.watch.open_window()
+            await self.stage.ask(prompt)
+
+    def _fallback_name(self, rule: s.Backend) -> str:
+        """Return the fallback, a recording's path relative to the script."""
+        scheme, _, rest = rule.fallback.partition(":")
+        return f"recording:{self.script.path.parent / rest}" if scheme == "recording" else rule.fallback
+
+    # ------------------------------------------------------------------ what the presenter sees
+
+    @property
+    def chapter_number(self) -> int:
+        """Number of the current chapter, from 1; 0 before the first."""
+        return sum(1 for begin in self.script.chapters if begin <= self._index)
+
+    def view(self) -> PresenterView:
+        """Return what the presenter line shows now."""
+        number = self.chapter_number
+        title = ""
+        if number:
+            step = self.script.steps[self.script.chapters[number - 1]]
+            title = step.title if isinstance(step, s.Chapter) else ""
+        return PresenterView(
+            self.script.title,
+            title,
+            number,
+            len(self.script.chapters),
+            self._caption,
+            self.clock.now_ns() - self._start_ns,
+            self._hint(),
+            self.state,
+            self._mark,
+            self.pace.speed,
+        )
+
+    def refresh(self) -> None:
+        """Show the presenter line again."""
+        self.stage.show(self.view())
+
+    def _hint(self) -> str:
+        for step in self.script.steps[self._index + 1 :]:
+            if isinstance(step, s.Type):
+                return f"types “{step.text[:40]}{'…' if len(step.text) > 40 else ''}”"
+            if isinstance(step, s.Chapter):
+                return f"chapter “{step.title}”"
+            if isinstance(step, s.Compare):
+                return f"compares {' and '.join(step.backends)}"
+            if isinstance(step, s.Play):
+                return f"plays {step.cassette.name}"
+        return "end"
+
+    def _chapter_begin(self, number: int) -> int:
+        return self.script.chapters[number - 1] if 1 <= number <= len(self.script.chapters) else 0
+
+    # ------------------------------------------------------------------ running
+
+    async def run(self) -> Report:
+        """Run the script to its end; without a presenter, to the first miss."""
+        self._start_ns = self.clock.now_ns()
+        self._index = 0
+        while self._index < len(self.script.steps):
+            step = self.script.steps[self._index]
+            self._skip = False
+            self.refresh()
+            try:
+                await self._not_by_hand()
+                await self._acts[type(step)](step)
+                self.report.steps += 1
+            except _MovedError:
+                pass
+            except ChatappError as exc:
+                self._miss(step, exc.message)
+            if self._jump is not None:
+                self._index, self._jump = self._jump, None
+                await self.stage.reset()
+                continue
+            if self.report.misses and not self.live:
+                break
+            self._index += 1
+        self.report.duration_ns = self.clock.now_ns() - self._start_ns
+        self.state = "ended"
+        self._index = min(self._index, len(self.script.steps) - 1)
+        self.refresh()
+        return self.report
+
+    def _miss(self, step: s.Step, message: str) -> None:
+        self.report.misses.append(Miss(step, message))
+        self._mark = f"✗ {message}"
+        self.refresh()
+
+    def _changed(self) -> None:
+        self._news.set()
+        self.watch.wake()
+        self.refresh()
+
+    async def _not_by_hand(self) -> None:
+        """Wait while the script is paused or the app is in the presenter's hands."""
+        while self.state in ("paused", "by hand"):
+            self._news.clear()
+            await self._news.wait()
+            self._check_jump()
+
+    def _check_jump(self) -> None:
+        if self._jump is not None:
+            raise _MovedError
+
+    async def _rest(self, duration_ns: int) -> None:
+        """Let time pass; a presenter may end it, and a pause stretches it."""
+        deadline_ns = self.clock.now_ns() + duration_ns
+        while not self._skip and self.clock.now_ns() < deadline_ns:
+            self._news.clear()
+            await _first(self.clock.sleep_until(deadline_ns), self._news.wait())
+            self._check_jump()
+            if self.state in ("paused", "by hand"):
+                left_ns = deadline_ns - self.clock.now_ns()
+                await self._not_by_hand()
+                deadline_ns = self.clock.now_ns() + left_ns
+
+    # ------------------------------------------------------------------ steps
+
+    async def _chapter(self, step: s.Chapter) -> None:
+        self._caption = ""
+        self._mark = ""
+        self.refresh()
+
+    async def _say(self, step: s.Say) -> None:
+        self._caption = step.text
+        self.refresh()
+
+    async def _type(self, step: s.Type) -> None:
+        delays = key_delays_ns(step.text, self.pace, speed_ns=step.speed_ns, seed=str(self._index))
+        deadline_ns = self.clock.now_ns()
+        for character, delay_ns in zip(step.text, delays, strict=True):
+            await self.stage.type_character(character)
+            deadline_ns += delay_ns
+            await self._rest(max(0, deadline_ns - self.clock.now_ns()))
+        await self.stage.settle()
+
+    async def _key(self, step: s.Key) -> None:
+        self.watch.open_window()
+        await self.stage.press(step.name)
+        await self.stage.settle()
+        if step.name == "enter" and self._fallback is not None and self._fallback.fallback:
+            await self._guard(self._fallback)
+
+    async def _guard(self, rule: s.Backend) -> None:
+        """Fall back where no text comes in time."""
+
+        def answered() -> bool:
+            answer = self.watch.answers.get("a")
+            return answer is not None and (bool(answer.text or answer.reasoning) or answer.failure is not None)
+
+        await self._until(answered, rule.within_ns)
+        answer = self.watch.answers.get("a")
+        if answer is None or not (answer.text or answer.reasoning):
+            await self.fall_back()
+
+    async def _do_rest(self, step: s.Rest) -> None:
+        await self._rest(round(step.duration_ns / self.pace.speed))
+        await self.stage.settle()
+
+    async def _wait(self, step: s.Wait) -> None:
+        if step.event is not None:
+            event = step.event
+            happened = await self._until(lambda: self.watch.take(event, step.stream), step.within_ns)
+            what = f"{event} of stream {step.stream}"
+            if event != "failed" and self.watch.failure(step.stream):
+                what += f" ({self.watch.failure(step.stream)})"
+        elif step.screen is not None:
+            pattern = step.screen
+            happened = await self._until_seen(
+                lambda: pattern.search(self.stage.visible_text()) is not None, step.within_ns
+            )
+            what = f"/{pattern.pattern}/ on the screen"
+        else:
+            happened = await self._until_settled(step.settled_ns or 0, step.within_ns)
+            what = "a settled screen"
+        await self.stage.settle()
+        if not happened and not self._skip:
+            self._miss(step, f"waited {step.within_ns / NS_PER_S:g} s in vain for {what}")
+
+    async def _until(self, condition: Callable[[], bool], within_ns: int) -> bool:
+        """Wait until something that the watch sees makes a condition true."""
+        deadline_ns = self.clock.now_ns() + within_ns
+        while not condition():
+            self._check_jump()
+            if self._skip:
+                return False
+            if self.clock.now_ns() >= deadline_ns:
+                return await self._grace(condition)
+            await _first(self.clock.sleep_until(deadline_ns), self.watch.news())
+        return True
+
+    async def _grace(self, condition: Callable[[], bool]) -> bool:
+        """Let an app on a virtual clock catch up in real time, once, before a wait counts as missed."""
+        if self.live:
+            return condition()
+        end = asyncio.get_running_loop().time() + _GRACE_S
+        while not condition() and asyncio.get_running_loop().time() < end:
+            await self.stage.settle()
+            await asyncio.sleep(0.01)
+        return condition()
+
+    async def _until_seen(self, condition: Callable[[], bool], within_ns: int) -> bool:
+        deadline_ns = self.clock.now_ns() + within_ns
+        while True:
+            await self.stage.settle()
+            if condition():
+                return True
+            if self._skip or self.clock.now_ns() >= deadline_ns:
+                return False
+            await self._rest(min(_LOOK_NS, deadline_ns - self.clock.now_ns()))
+
+    async def _until_settled(self, settled_ns: int, within_ns: int) -> bool:
+        deadline_ns = self.clock.now_ns() + within_ns
+        seen, since_ns = "", self.clock.now_ns()
+        while True:
+            await self.stage.settle()
+            now_ns = self.clock.now_ns()
+            text = self.stage.visible_text()
+            if text != seen:
+                seen, since_ns = text, now_ns
+            if now_ns - since_ns >= settled_ns:
+                return True
+            if self._skip or now_ns >= deadline_ns:
+                return False
+            await self._rest(min(_LOOK_NS, deadline_ns - now_ns))
+
+    async def _expect(self, step: s.Expect) -> None:
+        answer = self.watch.answers.get(step.stream)
+        if answer is None:
+            self._miss(step, f"nothing was asked on stream {step.stream}")
+            return
+        figures = answer.final()
+        for expected in step.expectations:
+            name = s.FIGURES[expected.figure]
+            actual = answer.text if name == "text" else getattr(figures, name)
+            if not _holds(actual, expected):
+                shown = "its text" if name == "text" else f"{actual:.1f}" if isinstance(actual, float) else str(actual)
+                wanted = f"{expected.comparison} {expected.value}"
+                self._miss(step, f"expected {expected.figure} {wanted}, and it is {shown}")
+
+    async def _pause(self, step: s.Pause) -> None:
+        if not self.live:
+            return
+        self.state = "waiting"
+        self.refresh()
+        while self.state in ("waiting", "by hand"):
+            self._news.clear()
+            await self._news.wait()
+            self._check_jump()
+
+    async def _backend(self, step: s.Backend) -> None:
+        self.watch.lanes = ()
+        self._fallback = step if step.fallback else None
+        await self.stage.open_chat(step.name)
+        await self.stage.settle()
+
+    async def _compare(self, step: s.Compare) -> None:
+        self.watch.lanes = step.backends
+        self._fallback = None
+        await self.stage.open_compare(step.backends)
+        await self.stage.settle()
+
+    async def _play(self, step: s.Play) -> None:
+        playing = asyncio.ensure_future(self.stage.play(step.cassette, step.speed))
+        try:
+            while not playing.done() and not self._skip:
+                self._news.clear()
+                change = asyncio.ensure_future(self._news.wait())
+                await asyncio.wait((playing, change), return_when=asyncio.FIRST_COMPLETED)
+                change.cancel()
+                self._check_jump()
+            if playing.done():
+                playing.result()
+        finally:
+            playing.cancel()
+            with suppress(asyncio.CancelledError, ChatappError):
+                await playing
+
+    async def _fault(self, step: s.Fault) -> None:
+        self.watch.plan_fault(step)
+
+    async def _screen(self, step: s.Screen) -> None:
+        await self.stage.settle()
+        if self._goldens and not self.live:
+            problem = compare_picture(self.stage.picture(), step.golden, update=self._update)
+            if problem:
+                self._miss(step, problem)
+
+    async def _adjust(self, step: s.Adjust) -> None:
+        self._adjust_now(step.settings)
+
+    def _adjust_now(self, settings: dict[str, Any]) -> None:
+        from dataclasses import replace
+
+        self.pace = replace(self.pace, **settings)
+        self.refresh()
+
+
+def _holds(actual: float | str | None, expected: s.Expectation) -> bool:
+    if actual is None:
+        return False
+    if expected.comparison == "matches":
+        return re.search(str(expected.value), str(actual), re.MULTILINE) is not None
+    if isinstance(actual, str) or isinstance(expected.value, str):
+        return str(actual) == str(expected.value)
+    return {
+        "lt": actual < expected.value,
+        "gt": actual > expected.value,
+        "le": actual <= expected.value,
+        "ge": actual >= expected.value,
+        "eq": actual == expected.value,
+    }[expected.comparison]
+
+
+async def _first(*waits: Awaitable[object]) -> None:
+    """Return when the first is done; the others are given up."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
