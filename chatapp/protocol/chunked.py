@@ -22,6 +22,7 @@ class ChunkedDecoder:
         self._line = b""  # an unfinished size line
         self._left = 0  # bytes of the current chunk's data still to come
         self._closing = b""  # what remains of the CRLF after a chunk's data
+        self._fault: ChunkedError | None = None
         self.rest: bytes | None = None
         """From the first byte of the last chunk on; None until it has come."""
 
@@ -29,9 +30,20 @@ class ChunkedDecoder:
         """Take the bytes of one read and return the body's bytes in them.
 
         Raises:
-            ChunkedError: this is no chunked body.
+            ChunkedError: this is no chunked body; what came before the fault has been returned.
         """
+        if self._fault is not None:
+            raise self._fault
         out: list[bytes] = []
+        try:
+            self._take(data, out)
+        except ChunkedError as exc:
+            if not out:
+                raise
+            self._fault = exc
+        return out[0] if len(out) == 1 else b"".join(out)
+
+    def _take(self, data: bytes, out: list[bytes]) -> None:
         position = 0
         while position < len(data):
             if self._left:
@@ -64,7 +76,6 @@ class ChunkedDecoder:
                 if not self._left:
                     self.rest = line + data[position:]
                     break
-        return out[0] if len(out) == 1 else b"".join(out)
 
 
 def _size(line: bytes) -> int:

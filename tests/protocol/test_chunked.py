@@ -52,9 +52,11 @@ def test_what_is_no_size_is_refused(line):
 
 
 @pytest.mark.parametrize("data", [b"1\r\nab\r\n", b"1\r\na\rb"])
-def test_a_chunk_longer_than_its_size_is_refused(data):
+def test_a_chunk_longer_than_its_size_is_refused_after_what_came_before(data):
+    decoder = ChunkedDecoder()
+    assert decoder.feed(data) == b"a"
     with pytest.raises(ChunkedError, match="longer than its size"):
-        decode(data)
+        decoder.feed(b"more")
 
 
 def test_a_size_line_is_bounded():

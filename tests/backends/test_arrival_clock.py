@@ -1,0 +1,170 @@
+"""Kernel stamps against a peer whose send times are known, and against everything that can be wrong with a stamp."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+import sys
+import time
+
+import pytest
+
+from chatapp.backends.arrival_clock import SO_TIMESTAMPNS, ArrivalClock
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux stamps received TCP data")
+
+
+def wait_for_data(sock):
+    assert select.select([sock], [], [], 2)[0]
+
+
+@linux
+def test_stamp_tells_the_arrival_not_the_reading(socket_pair):
+    ours, peer = socket_pair
+    clock = ArrivalClock(ours)
+    before_ns = time.monotonic_ns()
+    peer.send(b"token")
+    after_ns = time.monotonic_ns()
+    time.sleep(0.02)  # the process is busy; that must not show
+    segment = clock.receive(100)
+    assert (segment.data, segment.source) == (b"token", "kernel")
+    assert before_ns - 50_000 <= segment.at_ns <= after_ns + 5_000_000
+    assert time.monotonic_ns() - segment.at_ns > 14_000_000
+
+
+@linux
+def test_one_segment_since_the_last_read_is_certain_however_late_the_read(socket_pair):
+    ours, peer = socket_pair
+    clock = ArrivalClock(ours)
+    for _ in range(3):
+        peer.send(b"token")
+        time.sleep(0.005)
+        assert clock.receive(100).uncertainty_ns == 0
+
+
+@linux
+def test_merged_segments_lie_between_the_last_read_and_the_stamp(socket_pair):
+    ours, peer = socket_pair
+    clock = ArrivalClock(ours)
+    peer.send(b"a")
+    time.sleep(0.002)
+    clock.receive(100)
+    first_ns = time.monotonic_ns()
+    peer.send(b"b")
+    time.sleep(0.005)
+    peer.send(b"c")
+    time.sleep(0.002)
+    merged = clock.receive(100)
+    assert merged.data == b"bc"
+    assert merged.at_ns - merged.uncertainty_ns <= first_ns <= merged.at_ns
+    peer.send(b"d")
+    time.sleep(0.002)
+    assert clock.receive(100).uncertainty_ns == 0  # and then it is certain again
+
+
+@linux
+def test_a_read_that_leaves_something_is_not_the_bound_of_the_next(socket_pair):
+    ours, peer = socket_pair
+    clock = ArrivalClock(ours)
+    before_ns = time.monotonic_ns()
+    peer.send(b"abcd")
+    peer.send(b"efgh")
+    time.sleep(0.005)
+    assert clock.receive(3).data == b"abc"
+    rest = clock.receive(100)
+    assert rest.data == b"defgh"
+    assert rest.at_ns - rest.uncertainty_ns <= before_ns
+
+
+def test_nothing_to_read(socket_pair):
+    ours, _peer = socket_pair
+    with pytest.raises(BlockingIOError):
+        ArrivalClock(ours).receive(10)
+
+
+@pytest.mark.parametrize("kernel", [True, False])
+def test_the_end_is_an_empty_segment(socket_pair, kernel):
+    ours, peer = socket_pair
+    clock = ArrivalClock(ours, kernel=kernel)
+    peer.close()
+    wait_for_data(ours)
+    assert clock.receive(10).data == b""
+
+
+def test_the_process_clock_knows_only_that_it_came_since_the_last_read(socket_pair):
+    ours, peer = socket_pair
+    clock = ArrivalClock(ours, kernel=False)
+    before_ns = time.monotonic_ns()
+    peer.send(b"a")
+    wait_for_data(ours)
+    segment = clock.receive(10)
+    assert segment.source == "process"
+    assert segment.at_ns - segment.uncertainty_ns <= before_ns <= segment.at_ns
+
+
+class FakeSocket:
+    """A socket whose kernel says what the test wants."""
+
+    def __init__(self, stamps, *, info=None, refuse=False):
+        self.stamps = list(stamps)
+        self.info = info
+        self.refuse = refuse
+        self.received = 0
+
+    def setsockopt(self, *_option):
+        if self.refuse:
+            raise OSError("not here")
+
+    def getsockopt(self, _level, _name, size):
+        if self.info is not None:
+            return self.info
+        self.received += 1
+        info = bytearray(size)
+        struct.pack_into("@Q", info, 128, self.received)
+        struct.pack_into("@I", info, 152, self.received)
+        return bytes(info)
+
+    def recv(self, _size):
+        return b"x"
+
+    def recvmsg(self, _size, _ancillary):
+        stamp_ns = self.stamps.pop(0)
+        if stamp_ns is None:
+            return b"x", [], 0, None
+        value = struct.pack("@qq", stamp_ns // 10**9, stamp_ns % 10**9)
+        return b"x", [(socket.SOL_SOCKET, SO_TIMESTAMPNS, value)], 0, None
+
+
+@linux
+@pytest.mark.parametrize("step_s", [-3600, -0.5, 0.5, 3600])
+def test_a_clock_that_was_set_gives_no_stamp(step_s):
+    clock = ArrivalClock(FakeSocket([time.time_ns() + int(step_s * 1e9)]))
+    segment = clock.receive(10)
+    assert segment.source == "process"
+    assert 0 <= time.monotonic_ns() - segment.at_ns < 1_000_000_000
+
+
+@linux
+def test_a_missing_stamp_is_answered_by_the_process_clock():
+    segment = ArrivalClock(FakeSocket([None])).receive(10)
+    assert segment.source == "process"
+    assert segment.uncertainty_ns > 0
+
+
+@linux
+def test_a_stamp_a_moment_after_the_read_is_the_read():
+    now_ns = time.time_ns()
+    segment = ArrivalClock(FakeSocket([now_ns + 15_000])).receive(10)
+    assert segment.at_ns <= time.monotonic_ns()
+
+
+@linux
+def test_an_old_kernel_does_not_count_segments():
+    clock = ArrivalClock(FakeSocket([time.time_ns()], info=bytes(104)))
+    assert clock.receive(10).uncertainty_ns >= 0
+    assert clock._segments == 0
+
+
+def test_a_sandbox_that_refuses_the_option_is_read_by_the_process_clock():
+    assert ArrivalClock(FakeSocket([], refuse=True)).receive(10).source == "process"
