@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections import Counter
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 import yaml
@@ -17,6 +16,8 @@ from chatapp.backends.library import load_library
 from chatapp.bench.workloads import read_workload
 from chatapp.compare.claims import read_claim
 from chatapp.config import bundled_prompts
+from chatapp.demo.parsing import read_script
+from chatapp.demo.script import Backend, Compare, Expect, Say, Type
 from chatapp.hardware.facts import load_facts
 from chatapp.hardware.memory import kv_bytes_per_token, weight_bytes
 from chatapp.hardware.models import find_model
@@ -32,10 +33,6 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 LEAST = {"conversation": 8, "code": 9, "science": 8, "hardware": 5, "inference": 6}
 STARTERS = {1: "conversation", 2: "code", 3: "science", 4: "hardware"}
-VERBS = {
-    *("chapter", "say", "type", "enter", "key", "wait", "expect", "pause"),
-    *("play", "backend", "compare", "fault", "screen", "set"),
-}
 CLAIMS = {
     "cerebras-kimi-k2.6-speed": 981,
     "cerebras-kimi-k2.6-ratio": 6.7,
@@ -313,43 +310,42 @@ class TestSystems:
 
 
 class TestDemos:
+    """That they play is checked by `chatapp demo check`, in tests/demo."""
+
     @pytest.mark.parametrize("path", shipped("demos", "*.yaml"), ids=by_stem)
-    def test_uses_known_verbs_and_backends(self, path):
-        script = read_demo(path)
-        assert {verb for verb, _ in script["steps"]} <= VERBS
-        for name in backends_of(script):
+    def test_requires_what_it_uses(self, path):
+        script = read_script(path)
+        used = {name for step in script.steps for name in backends_of(step)}
+        assert {name.removeprefix("backend:") for name, _ in script.require} == used
+        for name in used:
             parse_name(name)
-        assert {name.removeprefix("backend:") for name in script["require"]} == set(backends_of(script))
+
+    @pytest.mark.parametrize("path", shipped("demos", "*.yaml"), ids=by_stem)
+    def test_says_what_it_is_about_in_captions_that_fit(self, path):
+        script = read_script(path)
+        assert script.summary
+        assert len(script.chapters) >= 2
+        assert [step.text for step in script.steps if isinstance(step, Say) and len(step.text) > 76] == []
 
     @pytest.mark.parametrize("path", shipped("demos", "*.yaml"), ids=by_stem)
     def test_what_it_asks_has_an_answer_that_holds_what_it_expects(self, path):
         answer = ""
-        asked = 0
-        for verb, value in read_demo(path)["steps"]:
-            if verb == "type":
-                best = LIBRARY.search(value if isinstance(value, str) else value["text"], limit=1)[0]
-                assert best.fits, value
+        for step in read_script(path).steps:
+            if isinstance(step, Type):
+                best = LIBRARY.search(step.text, limit=1)[0]
+                assert best.fits, step.text
                 answer = best.entry.text
-                asked += 1
-            elif verb == "expect" and "text" in value:
-                assert re.search(value["text"]["matches"], answer), value
-        assert asked
+            elif isinstance(step, Expect):
+                for wanted in step.expectations:
+                    assert wanted.comparison != "matches" or re.search(str(wanted.value), answer), wanted
+        assert answer
 
     def test_the_story_is_told_in_full_and_in_a_minute(self):
-        assert {"feel-the-difference", "feel-the-difference-60s", "code", "science", "verify-a-claim"} <= {
-            path.stem for path in shipped("demos", "*.yaml")
-        }
+        wanted = {"feel-the-difference", "feel-the-difference-60s", "code", "science", "verify-a-claim", "backend-dies"}
+        assert wanted <= {path.stem for path in shipped("demos", "*.yaml")}
 
 
-def read_demo(path: Path):
-    script = yaml.safe_load(path.read_text(encoding="utf-8"))
-    script["steps"] = [next(iter(step.items())) if isinstance(step, dict) else (step, None) for step in script["steps"]]
-    return script
-
-
-def backends_of(script):
-    for verb, value in script["steps"]:
-        if verb == "backend":
-            yield value if isinstance(value, str) else value["use"]
-        elif verb == "compare":
-            yield from value if isinstance(value, list) else value["backends"]
+def backends_of(step):
+    if isinstance(step, Backend):
+        return [step.name]
+    return step.backends if isinstance(step, Compare) else []
