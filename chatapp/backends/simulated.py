@@ -145,7 +145,10 @@ class SimulatedBackend:
                 deadline_ns = start_ns + part.offset_ns
                 if clock.now_ns() < deadline_ns:
                     await clock.sleep_until(deadline_ns)
-                yield Delta(text=part.text, at_ns=clock.now_ns(), channel=part.channel, tokens=part.tokens)
+                at_ns = clock.now_ns()
+                # What came late because this machine was busy says so: it is not the modelled system that was late.
+                late_ns = max(0, at_ns - deadline_ns)
+                yield Delta(part.text, at_ns, part.channel, part.tokens, uncertainty_ns=late_ns)
             for event in plan.closing(clock.now_ns()):
                 yield event
         finally:

@@ -247,8 +247,8 @@ def to_markdown(contest: Contest, prompt: str) -> str:
     lines += [_markdown_row(row) for row in rows]
     lines += ["", *(f"- {line}" for line in remarks(contest)), ""]
     lines += [
-        "Output speed is (N - k1) / (a_m - a_1): tokens after the first chunk over the time after it. `cl100k/s` counts in",
-        "one tokenizer for all: models cut text differently. Medians with 95 % bootstrap intervals.",
+        "Output speed is (N - k1) / (a_m - a_1): tokens after the first chunk over the time after it. `cl100k/s` counts",
+        "in one tokenizer for all: models cut text differently. Medians with 95 % bootstrap intervals.",
         f"Prompt SHA-256: `{hashlib.sha256(prompt.encode()).hexdigest()}`",
     ]
     return "\n".join(lines) + "\n"

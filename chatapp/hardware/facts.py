@@ -130,7 +130,7 @@ class Record:
         return self.document.fail((*self.key, key), message)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # compared by identity, so that what follows from it can be cached
 class FactBook:
     """All facts, by kind and name."""
 
