@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from chatapp.stream.tokens import load_encoding
 
@@ -21,6 +22,12 @@ class Piece:
 
 def cut(text: str) -> list[Piece]:
     """Return the text token by token (cl100k); the pieces joined are the text."""
+    return list(_cut(text))
+
+
+@lru_cache(maxsize=128)
+def _cut(text: str) -> tuple[Piece, ...]:
+    """Cut once: several systems tell the same text, and no stream may wait for the encoder."""
     encoding = load_encoding()
     pieces: list[Piece] = []
     for part in _parts(text):
@@ -35,7 +42,7 @@ def cut(text: str) -> list[Piece]:
                 continue  # ends within a character: wait for the rest of it
             pieces.append(Piece(piece, tokens))
             held, tokens = b"", 0
-    return pieces
+    return tuple(pieces)
 
 
 def _parts(text: str) -> list[str]:

@@ -6,6 +6,7 @@ pace) or the nearest bundled answer under that answer's own title, or says that 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncGenerator
 from dataclasses import replace
@@ -139,6 +140,7 @@ class SimulatedBackend:
                 return
             for notice in plan.notices:
                 yield notice
+            await asyncio.sleep(0)  # answers asked for at one moment are all planned before the first of them starts
             start_ns = clock.now_ns()
             yield Sent(at_ns=start_ns, source="schedule", reused=True)
             for part in plan.parts:
