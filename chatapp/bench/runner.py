@@ -17,7 +17,7 @@ import msgspec
 from chatapp.backends.base import Backend
 from chatapp.bench.cost import FREE, Budget, Meter, Price
 from chatapp.bench.health import Doubt, Health, Watch, judge
-from chatapp.bench.request import FATAL, Exchange, Gate, Observer, Response, until_stopped
+from chatapp.bench.request import FATAL, Exchange, Gate, Observer, Response, catch_up, until_stopped
 from chatapp.bench.schedule import Load, arrival_offsets_ns, fair_orders
 from chatapp.bench.workloads import Workload
 from chatapp.clock import NS_PER_MS, NS_PER_S, Clock
@@ -240,6 +240,8 @@ class _Level:
         async with asyncio.TaskGroup() as group:
             for _ in range(self._load.concurrency):
                 group.create_task(self._work())
+                await asyncio.sleep(0)
+                await catch_up(self._clock)
 
     async def _work(self) -> None:
         while self._more():
