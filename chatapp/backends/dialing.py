@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import socket
 import time
@@ -12,6 +11,7 @@ from typing import Any
 
 import httpcore2
 
+from chatapp.backends.addresses import is_literal
 from chatapp.backends.timed_stream import PlainStream, TcpStream
 
 STAGGER_S = 0.25
@@ -73,7 +73,7 @@ class TimedBackend(httpcore2.AsyncNetworkBackend):
             # asyncio words these its own way; the number says what the system says
             said = os.strerror(exc.errno).lower() if exc.errno else str(exc)
             raise DialError("unreachable", f"{host}:{port} cannot be reached: {said}") from exc
-        if not _is_literal(host):
+        if not is_literal(host):
             phases["dns"] = connecting_ns - started_ns
         phases["tcp"] = time.monotonic_ns() - connecting_ns
         for option in socket_options or ():
@@ -154,11 +154,3 @@ async def _connect(address: Address, local_address: str | None) -> socket.socket
 def _close_late(attempt: asyncio.Task[socket.socket]) -> None:
     if not attempt.cancelled() and attempt.exception() is None:
         attempt.result().close()
-
-
-def _is_literal(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

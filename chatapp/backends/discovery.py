@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from urllib.parse import urlsplit
 
+from chatapp.backends.addresses import is_loopback
 from chatapp.backends.catalog import CatalogEntry, load_catalog
 from chatapp.backends.registry import Listing, list_entry
 from chatapp.config import Settings
@@ -28,7 +29,11 @@ async def discover(settings: Settings, *, budget_s: float = BUDGET_S) -> list[Li
     """Return the models of the servers that run on this machine; none where the setting `discover` is off."""
     if not settings.discover:
         return []
-    entries = [entry for entry in load_catalog(settings).values() if entry.local and is_loopback(entry.base_url)]
+    entries = [
+        entry
+        for entry in load_catalog(settings).values()
+        if entry.local and is_loopback(urlsplit(entry.base_url).hostname)
+    ]
     asked = [asyncio.create_task(_ask(entry, budget_s)) for entry in entries]
     if not asked:
         return []
@@ -62,7 +67,7 @@ def list_models(base_url: str, key: Secret | None, *, label: str = "", timeout_s
     if key is not None:
         # Unredirected: the key goes to this server and to nobody it points at.
         request.add_unredirected_header("Authorization", f"Bearer {key.reveal()}")
-    handlers = [urllib.request.ProxyHandler({})] if is_loopback(base_url) else []
+    handlers = [urllib.request.ProxyHandler({})] if is_loopback(urlsplit(base_url).hostname) else []
     try:
         with urllib.request.build_opener(*handlers).open(request, timeout=timeout_s) as response:
             body = response.read(MAX_BODY)
@@ -80,9 +85,3 @@ def list_models(base_url: str, key: Secret | None, *, label: str = "", timeout_s
         message = clean(f"{where}: {base_url}/models is no list of models", limit=400)
         raise BackendError("bad_stream", message, hint=HINTS["bad_stream"]) from exc
     return [model for model in models if sanitize_line(model) == model][:MAX_MODELS]
-
-
-def is_loopback(base_url: str) -> bool:
-    """Return whether a URL names this machine."""
-    host = urlsplit(base_url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")

@@ -28,7 +28,8 @@ def explain(exc: Exception, *, where: str, key_variable: str = "") -> Failed:
     causes = list(_causes(exc))
     for cause in causes:  # what exactly failed stands deeper than what it is called above
         if isinstance(cause, ssl.SSLError):
-            reason = getattr(cause, "verify_message", "") or cause.reason or str(cause)
+            # OpenSSL's own errors carry these; one raised in Python has its message only
+            reason = getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or str(cause)
             return failed("tls", f"{where}: no secure connection: {reason}", at_ns=now_ns)
         if isinstance(cause, DialError):
             said = str(cause) if str(cause).startswith(where) else f"{where}: {cause}"
@@ -50,7 +51,7 @@ def _network_failure(exc: Exception, causes: list[BaseException]) -> tuple[str, 
         if isinstance(cause, (httpx2.UnsupportedProtocol, httpx2.InvalidURL)):
             return "unreachable", f"not a usable address: {cause}", False
     if isinstance(exc, openai.APIConnectionError) or any(isinstance(c, httpx2.TransportError) for c in causes):
-        return "unreachable", f"the connection broke: {causes[-1] or type(causes[-1]).__name__}", None
+        return "unreachable", f"the connection broke: {str(causes[-1]) or type(causes[-1]).__name__}", None
     return "bad_stream", "", False
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import httpcore2
 import httpx2
 
+from chatapp.backends.addresses import is_loopback
 from chatapp.backends.arrival_clock import Segment
 from chatapp.backends.dialing import TimedBackend
 from chatapp.backends.timed_stream import TimedStream
@@ -200,6 +201,8 @@ class TimedBody(httpx2.AsyncByteStream):
     async def _decode(self, decoder: ChunkedDecoder, timeout: float | None) -> Segment | None:
         assert self._network is not None
         while decoder.rest is None:
+            if decoder.fault is not None:
+                raise httpcore2.RemoteProtocolError(str(decoder.fault))
             segment = await self._network.receive(timeout)
             if not segment.data:
                 raise httpcore2.RemoteProtocolError("the connection was closed in the middle of the body")
@@ -236,7 +239,7 @@ def proxy_for(url: httpx2.URL) -> str:
     This machine itself is never asked for through a proxy: what runs on it is exactly what a proxy cannot reach.
     """
     host = url.host
-    if host == "localhost" or host.startswith("127.") or host == "::1":
+    if is_loopback(host):
         return ""
     proxies = urllib.request.getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all") or ""

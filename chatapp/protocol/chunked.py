@@ -22,7 +22,8 @@ class ChunkedDecoder:
         self._line = b""  # an unfinished size line
         self._left = 0  # bytes of the current chunk's data still to come
         self._closing = b""  # what remains of the CRLF after a chunk's data
-        self._fault: ChunkedError | None = None
+        self.fault: ChunkedError | None = None
+        """What is wrong with the bytes after those that `feed` returned last; it raises it when called again."""
         self.rest: bytes | None = None
         """From the first byte of the last chunk on; None until it has come."""
 
@@ -32,15 +33,15 @@ class ChunkedDecoder:
         Raises:
             ChunkedError: this is no chunked body; what came before the fault has been returned.
         """
-        if self._fault is not None:
-            raise self._fault
+        if self.fault is not None:
+            raise self.fault
         out: list[bytes] = []
         try:
             self._take(data, out)
         except ChunkedError as exc:
             if not out:
                 raise
-            self._fault = exc
+            self.fault = exc
         return out[0] if len(out) == 1 else b"".join(out)
 
     def _take(self, data: bytes, out: list[bytes]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import socket
 import time
 from contextlib import aclosing
 from functools import partial
@@ -49,7 +50,10 @@ from tests.integration.chat_server import (
 
 INFO = BackendInfo("test/test-model", "Test", "live", "Test", "test-model")
 ASK = Request((Message("user", "Hi"),))
-HASTE = Patience(connect_s=2.0, first_s=0.3, idle_s=0.3, retries=2)
+CALM = Patience(connect_s=10.0, first_s=20.0, idle_s=20.0)
+"""Longer than a loaded machine ever takes: what ends by itself must not end by a timeout."""
+HASTE = Patience(connect_s=10.0, first_s=0.3, idle_s=0.3)
+"""For servers that never come to an end."""
 
 
 class CountingClock(VirtualClock):
@@ -64,7 +68,7 @@ class CountingClock(VirtualClock):
 
 
 @contextlib.asynccontextmanager
-async def asking(*replies, patience=HASTE, clock=None, models=("test-model",), **where):
+async def asking(*replies, patience=CALM, clock=None, models=("test-model",), **where):
     """Yield a server with these replies, and a backend for it."""
     async with ChatServer(*replies, models=models) as server:
         backend = ChatBackend(INFO, Where(server.base_url, **where), patience=patience, clock=clock or CountingClock())
@@ -209,7 +213,7 @@ async def test_warm_accepts_a_server_without_a_list_of_models():
 
 
 async def test_warm_refuses_what_cannot_be_reached():
-    backend = ChatBackend(INFO, Where("http://127.0.0.1:9/v1"), patience=HASTE)
+    backend = ChatBackend(INFO, Where("http://127.0.0.1:9/v1"), patience=CALM)
     with pytest.raises(BackendError) as caught:
         await backend.warm()
     assert caught.value.code == "unreachable"
@@ -304,22 +308,22 @@ async def test_error_inside_the_stream_is_no_text_and_no_retry():
 
 
 async def test_nothing_before_the_first_text_is_a_timeout():
-    events = await events_of(Reply([chunk(role="assistant"), Hold]))
+    events = await events_of(Reply([chunk(role="assistant"), Hold]), patience=HASTE)
     assert (events[-1].code, "within 0.3 s" in events[-1].message) == ("timeout", True)
 
 
 async def test_no_head_is_a_timeout():
-    events = await events_of(Reply(before=5.0))
+    events = await events_of(Reply(before=5.0), patience=HASTE)
     assert (kinds(events), events[-1].code) == (["Failed"], "timeout")
 
 
 async def test_comments_do_not_make_an_answer():
-    events = await events_of(Reply([step for _ in range(60) for step in (b": ping\n\n", Sleep(0.01))]))
+    events = await events_of(Reply([step for _ in range(60) for step in (b": ping\n\n", Sleep(0.01))]), patience=HASTE)
     assert events[-1].code == "timeout"
 
 
 async def test_stall_between_tokens_keeps_what_came():
-    events = await events_of(Reply([chunk("Hel"), usage_chunk(3, 1), Hold]))
+    events = await events_of(Reply([chunk("Hel"), usage_chunk(3, 1), Hold]), patience=HASTE)
     assert text(events) == "Hel"
     assert kinds(events)[-2:] == ["Usage", "Failed"]
     assert events[-1].code == "stalled"
@@ -521,18 +525,23 @@ async def test_endless_error_page_is_not_read_to_its_end():
 
 
 async def test_refused_connection():
-    backend = ChatBackend(INFO, Where("http://127.0.0.1:9/v1"), patience=HASTE, clock=CountingClock())
+    backend = ChatBackend(INFO, Where("http://127.0.0.1:9/v1"), patience=CALM, clock=CountingClock())
     events = await collect(backend)
     await backend.aclose()
     assert events[-1].code == "unreachable"
     assert events[-1].message == "127.0.0.1:9 cannot be reached: connection refused"
 
 
-async def test_name_that_cannot_be_found():
-    backend = ChatBackend(INFO, Where("http://no-such-host.invalid/v1"), patience=HASTE, clock=CountingClock())
+async def test_name_that_cannot_be_found(monkeypatch):
+    async def getaddrinfo(*_args, **_options):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", getaddrinfo)
+    backend = ChatBackend(INFO, Where("http://no-such-host.test/v1"), patience=CALM, clock=CountingClock())
     (failure,) = await collect(backend)
     await backend.aclose()
     assert (failure.code, failure.retryable) == ("dns", False)
+    assert "no-such-host.test" in failure.message
 
 
 async def test_https_asked_of_a_plain_server():
@@ -543,7 +552,7 @@ async def test_https_asked_of_a_plain_server():
 
     async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        backend = ChatBackend(INFO, Where(f"https://127.0.0.1:{port}/v1"), patience=HASTE, clock=CountingClock())
+        backend = ChatBackend(INFO, Where(f"https://127.0.0.1:{port}/v1"), patience=CALM, clock=CountingClock())
         (failure,) = await collect(backend)
         await backend.aclose()
     assert failure.code == "tls"
@@ -613,7 +622,7 @@ async def test_warm_loads_too():
 async def test_warm_raises_what_the_server_refuses():
     async with ChatServer(answer("x"), models=None) as server:
         server._list_models = lambda: refusal(401, "bad key")
-        backend = ChatBackend(INFO, Where(server.base_url), patience=HASTE)
+        backend = ChatBackend(INFO, Where(server.base_url), patience=CALM)
         with pytest.raises(BackendError, match="bad key"):
             await backend.warm()
         await backend.aclose()

@@ -1,0 +1,29 @@
+"""What a host name says by itself, without asking anybody."""
+
+from __future__ import annotations
+
+import ipaddress
+
+
+def is_loopback(host: str | None) -> bool:
+    """Return whether a host is this machine: `localhost`, or an address of the loopback network.
+
+    By value, not by its beginning: `127.example.com` is somebody else's.
+    """
+    if not host:
+        return False
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_literal(host: str) -> bool:
+    """Return whether a host is an address, which needs no look-up."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import pytest
+
+from chatapp.backends.addresses import is_literal, is_loopback
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "localhost", "LOCALHOST", "::1"])
+def test_this_machine(host):
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["", None, "10.0.0.1", "0.0.0.0", "127.example.com", "localhost.example.com", "::2"])
+def test_any_other_machine(host):
+    assert not is_loopback(host)
+
+
+def test_addresses_need_no_look_up():
+    assert is_literal("10.0.0.1")
+    assert is_literal("::1")
+    assert not is_literal("example.com")
