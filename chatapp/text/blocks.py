@@ -14,7 +14,8 @@ from chatapp.text.rows import Mark, Span
 
 Align = Literal["left", "center", "right"]
 
-_HEADING_END = re.compile(r"(?:^|[ \t]+)#*[ \t]*$")
+_HEADING_END = re.compile(r"[ \t]+#*[ \t]*$")
+_HEADING_EMPTY = re.compile(r"#*[ \t]*$")
 _FIRST_LINE = 1000
 """The length up to which a paragraph's first line is remembered: it may turn out to head a table."""
 
@@ -65,6 +66,7 @@ class TextBlock(Block):
     """The first line as long as it is the only one, else None."""
     size: int = 0
     _held: str = ""
+    _begun: bool = False
 
     @property
     def kind(self) -> str:
@@ -86,10 +88,11 @@ class TextBlock(Block):
         if self.level:
             # "## Title ##": the closing marks are no text, and must not flash.
             text = self._held + text
-            end = _HEADING_END.search(text)
+            end = (None if self._begun else _HEADING_EMPTY.match(text)) or _HEADING_END.search(text)
             self._held = end.group() if end else ""
             text = text[: end.start()] if end else text
         if text:
+            self._begun = True
             self.inline.append(text)
 
     def continue_line(self) -> None:
@@ -135,6 +138,9 @@ class CodeBlock(Block):
     partial: str = ""
     """The line that is being written."""
     size: int = 0
+    indented: bool = False
+    """Whether it ends with its last line that is not blank, as code without a fence does."""
+    _blank: list[str] = field(default_factory=list)
 
     @property
     def kind(self) -> str:
@@ -154,11 +160,17 @@ class CodeBlock(Block):
     def append(self, text: str) -> None:
         """Take in a part of the current line."""
         self.size += len(text)
+        if self._blank and text.strip():
+            self.lines += self._blank
+            self._blank.clear()
         self.partial += text
 
     def end_line(self) -> None:
         """End the current line."""
-        self.lines.append(self.partial)
+        if self.indented and not self.partial.strip():
+            self._blank.append(self.partial)
+        else:
+            self.lines.append(self.partial)
         self.partial = ""
 
     def close(self) -> None:

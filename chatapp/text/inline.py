@@ -45,6 +45,8 @@ class Inline:
         if self._fresh:
             self._pending += "".join(self._fresh)
             self._fresh.clear()
+        if self._closed:
+            self._pending = self._pending.rstrip(" ")
         if not self._pending:
             return
         found = SPECIAL.search(self._pending)

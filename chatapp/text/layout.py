@@ -124,6 +124,7 @@ class TextLayout(_BlockLayout):
         self._view_marks: list[Mark] = []
         self._last: list[tuple[int, int]] = []
         self._underline = False
+        self._done = False
         self.update()
 
     @property
@@ -135,7 +136,7 @@ class TextLayout(_BlockLayout):
     @property
     def stable(self) -> int:
         """The number of final rows."""
-        return self.height if not self._text.open else self._gap + len(self._ends)
+        return self.height if self._done else self._gap + len(self._ends)
 
     def update(self) -> None:
         """Take in what was added."""
@@ -160,7 +161,8 @@ class TextLayout(_BlockLayout):
         self._view_marks += [Mark(m.start + shift, m.end + shift, m.style, m.href) for m in marks]
         empty = not self._view and not self._ends and self._text.open and not any(s.style for s in self._first)
         self._last = [] if empty else wrap(self._view, self._room)
-        self._underline = self._text.level == 1 and not self._text.open and bool(self._last)
+        self._done = not self._text.open
+        self._underline = self._text.level == 1 and self._done and bool(self._view or self._ends)
 
     def row(self, index: int) -> Row:
         """Return a row."""

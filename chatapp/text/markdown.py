@@ -67,7 +67,7 @@ class MarkdownStream:
         if self._pipes is not None:
             self._release_pipes()
         self._close_leaf()
-        self._containers.clear()
+        self._leave(0)
         self._line = ""
         self._decided = False
 
@@ -185,18 +185,17 @@ class MarkdownStream:
         inside = head.matched == len(self._containers) and not head.new
         if not inside:
             self._close_leaf()
-            del self._containers[head.matched :]
+            self._leave(head.matched)
             self._containers += head.new
         match head.kind:
             case "blank":
                 if not isinstance(self._leaf, CodeBlock) or self._fence == "blank":
                     self._close_leaf()
+                if self._containers and not self._containers[-1].shown and not self._containers[-1].quote:
+                    self._leave(len(self._containers) - 1)  # an item may begin with one empty line, not two
                 self._blank = True
             case "empty":
-                self._close_leaf()
-                if not head.new[-1].quote:
-                    self._begin(TextBlock(base=self._base))
-                    self._close_leaf()
+                pass  # what comes next stands beside its marker, if it belongs to it
             case "pipes":
                 self._pipes = rest
             case "text":
@@ -231,7 +230,7 @@ class MarkdownStream:
                 block, rest = CodeBlock(language=info[0][:40] if info else ""), ""
                 self._fence, self._fence_indent = mark, head.level
             case "indented":
-                block = CodeBlock()
+                block = CodeBlock(indented=True)
                 self._fence = "indent"
             case "html":
                 block = CodeBlock(of="html")
@@ -248,14 +247,18 @@ class MarkdownStream:
         else:
             block.append(rest)
 
+    def _leave(self, depth: int) -> None:
+        """Close containers down to a depth; an item without content gets the row its marker stands on."""
+        if any(not container.shown and not container.quote for container in self._containers[depth:]):
+            self._begin(TextBlock(base=self._base))
+            self._close_leaf()
+        del self._containers[depth:]
+
     def _close_leaf(self) -> None:
         leaf = self._leaf
         if leaf is None:
             return
         leaf.close()
-        if isinstance(leaf, CodeBlock) and self._fence == "indent":
-            while leaf.lines and not leaf.lines[-1].strip():
-                leaf.lines.pop()
         self._leaf = None
 
     def _replace(self, block: Block) -> None:

@@ -20,9 +20,11 @@ _ESCAPABLE = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 _ENTITY = re.compile(r"&(?:#[xX][0-9a-fA-F]{1,6}|#[0-9]{1,7}|[A-Za-z][A-Za-z0-9]{1,31});")
 _ENTITY_FORMING = re.compile(r"&[#A-Za-z0-9]{0,33}")
 _AUTOLINK = re.compile(r"<([A-Za-z][A-Za-z0-9+.-]{1,31}:[^\s<>]*|[\w.+-]+@[\w-]+(?:\.[\w-]+)+)>")
-_TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9-]*(?:\s[^<>]*)?/?>|<!--(?:(?!-->).)*-->|<[?!][^<>]*>", re.DOTALL)
+_TAG = re.compile(
+    r"</?[A-Za-z][A-Za-z0-9-]*(?:\s[^<>]*)?/?>|<!--(?:(?!-->).)*-->|<\?[^<>]*>|<![A-Za-z][^<>]*>", re.DOTALL
+)
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
-_TAG_FORMING = re.compile(r"<(?:[/!?A-Za-z][^<>]*)?")
+_TAG_FORMING = re.compile(r"<(?:[/!?A-Za-z][^<>]*)?|<!--(?:(?!-->).)*", re.DOTALL)
 _IN_ADDRESS = r"[^\s<>()\[\]\"'`*|\\]"
 _ADDRESS = re.compile(rf"https?://{_IN_ADDRESS}*(?:\({_IN_ADDRESS}*\){_IN_ADDRESS}*)*")
 _PAREN_FORMING = re.compile(rf"\({_IN_ADDRESS}*")

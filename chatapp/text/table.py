@@ -12,7 +12,9 @@ from chatapp.text.inline import Inline
 from chatapp.text.layout import _BlockLayout
 from chatapp.text.rows import Mark, Row, Span, cut_spans
 
-_MEASURED_ROWS = 64
+_MEASURED_ROWS = 200
+_SLACK = 2
+"""Cells that a column of a longer table gets on top: the numbers of its rows have grown a digit by then."""
 _LONGEST_ROW = 4000
 """Characters of an unfinished row that are shown."""
 _SEPARATOR = 3
@@ -46,6 +48,7 @@ class TableLayout(_BlockLayout):
         self._laid_out = 0
         self._wrapped_number = _NONE
         self._wrapped_rows: list[list[tuple[int, int]]] = []
+        self._done = False
         self._fit()
         self.update()
 
@@ -57,13 +60,14 @@ class TableLayout(_BlockLayout):
     @property
     def stable(self) -> int:
         """The number of final rows; none while widths may change."""
-        if not self._table.open:
+        if self._done:
             return self.height
         return self._gap + len(self._rows) if len(self._cells) >= _MEASURED_ROWS else 0
 
     def update(self) -> None:
         """Take in the rows that were added."""
         block = self._table
+        self._done = not block.open
         known = len(self._cells)
         for line in block.lines[known:]:
             cells = _cells(split_cells(line), self._columns)
@@ -72,6 +76,9 @@ class TableLayout(_BlockLayout):
                     self._natural[column] = max(self._natural[column], _natural(text))
                     self._words[column] = max(self._words[column], _longest_word(text))
             self._cells.append(cells)
+            if len(self._cells) == _MEASURED_ROWS:
+                self._natural = [width + _SLACK for width in self._natural]
+                self._words = [width + _SLACK for width in self._words]
         if len(self._cells) > known:
             if known < _MEASURED_ROWS:
                 self._fit()
