@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from chatapp.stream import metrics
 from chatapp.stream.counts import TokenCounts
 from chatapp.stream.figures import SPEED_LIMIT, TTFT_LIMIT_MS, Figures, Snapshot
+from chatapp.stream.merging import spread_arrivals
 from chatapp.stream.pace import histogram_quantile
 from chatapp.stream.timeline import ANSWER, REASONING
 
@@ -34,11 +35,19 @@ def _input_tokens(answer: Answer) -> tuple[int | None, bool]:
     return answer.prompt_estimate, True
 
 
-def _first_ms(answer: Answer, channel: int | None = None) -> float | None:
+def _first_ms(answer: Answer, at_ns: Sequence[int], channel: int | None = None) -> float | None:
     """TTFT, or with a channel the same for that channel's first text."""
     row = answer.timeline.first() if channel is None else answer.first_rows[channel]
-    first = None if row is None else answer.timeline.at_ns[row]
+    first = None if row is None else at_ns[row]
     return _ms(metrics.ttft_ns(answer.request_ns, first))
+
+
+def _arrivals(answer: Answer) -> Sequence[int]:
+    """Arrivals for the final figures. The process clock cannot tell chunks of one packet from chunks read late."""
+    timeline = answer.timeline
+    if answer.arrival_source == "process":
+        return timeline.at_ns
+    return spread_arrivals(timeline.at_ns, timeline.uncertainty_ns)
 
 
 def take_snapshot(answer: Answer, now_ns: int) -> Snapshot:
@@ -53,9 +62,9 @@ def take_snapshot(answer: Answer, now_ns: int) -> Snapshot:
     scale = tally.scale(counts)
     histogram = pace.gap_histogram()
     e2e = metrics.e2e_ns(answer.request_ns, at_ns)
-    uncertain_ms = timeline.uncertainty_ns[0] / NS_PER_MS if rows else 0.0
-    uncertain = metrics.speed_uncertainty(at_ns, timeline.uncertainty_ns) or 0.0
-    ttft, ttfa = _first_ms(answer), _first_ms(answer, ANSWER)
+    uncertain_ms = _first_uncertainty_ms(answer) or 0.0
+    uncertain = _stamp_uncertainty(answer) or 0.0
+    ttft, ttfa = _first_ms(answer, at_ns), _first_ms(answer, at_ns, ANSWER)
     input_tokens, input_estimated = _input_tokens(answer)
     live = pace.live(now_ns) if answer.outcome is None else None
     return Snapshot(
@@ -96,20 +105,21 @@ def final_figures(answer: Answer) -> Figures:
     tally = answer.tally
     counts = tally.update(answer.usage)
     timeline, sent = answer.timeline, answer.sent
-    at_ns = timeline.at_ns
+    at_ns = _arrivals(answer)
     tokens = tally.scaled(counts)
     request_ns = answer.request_ns
     gaps = sorted(metrics.gaps_ns(at_ns))
     uneven = counts.scale_answer != counts.scale_reasoning and None not in answer.first_rows
+    uneven = uneven or at_ns is not timeline.at_ns
     peak = metrics.peak_speed(at_ns, tokens) if uneven else _times(tally.pace.peak, tally.scale(counts))
     uncertainty = _speed_uncertainty(answer, counts, tokens)
-    first_uncertainty = timeline.uncertainty_ns[0] / NS_PER_MS if len(timeline) else None
+    first_uncertainty = _first_uncertainty_ms(answer)
     input_tokens, input_estimated = _input_tokens(answer)
     warnings = answer.warnings + counts.warnings
     return Figures(
         outcome=answer.outcome,
-        ttft_ms=_first_ms(answer),
-        ttfa_ms=_first_ms(answer, ANSWER),
+        ttft_ms=_first_ms(answer, at_ns),
+        ttfa_ms=_first_ms(answer, at_ns, ANSWER),
         output_speed_tps=metrics.output_speed(at_ns, tokens),
         tpot_ms=_ms(metrics.tpot_ns(at_ns, tokens)),
         icl_ms=_ms(metrics.quantile(gaps, 0.5)),
@@ -147,12 +157,30 @@ def final_figures(answer: Answer) -> Figures:
 
 def _speed_uncertainty(answer: Answer, counts: TokenCounts, tokens: list[float]) -> float | None:
     """Stamps' share, and the share of a first chunk whose count was scaled from another vocabulary's."""
-    stamps = metrics.speed_uncertainty(answer.timeline.at_ns, answer.timeline.uncertainty_ns)
+    stamps = _stamp_uncertainty(answer)
     after = sum(tokens) - tokens[0] if tokens else 0.0
-    if stamps is None or after <= 0 or answer.tally.stated:
+    if after <= 0 or answer.tally.stated:
         return stamps
     scale = counts.scale_reasoning if answer.timeline.channel[0] == REASONING else counts.scale_answer
-    return stamps + abs(tokens[0] - tokens[0] / scale) / after
+    first = abs(tokens[0] - tokens[0] / scale) / after
+    return first + (stamps or 0.0) if stamps is not None or first else None
+
+
+def _first_uncertainty_ms(answer: Answer) -> float | None:
+    """How much earlier the first text may have come; None where it is stamped by the process.
+
+    A process knows only when it read last, which bounds nothing worth saying: that its clock was used is said instead.
+    """
+    timeline = answer.timeline
+    if not len(timeline) or answer.arrival_source == "process":
+        return None
+    return timeline.uncertainty_ns[0] / NS_PER_MS
+
+
+def _stamp_uncertainty(answer: Answer) -> float | None:
+    if answer.arrival_source == "process":
+        return None
+    return metrics.speed_uncertainty(answer.timeline.at_ns, answer.timeline.uncertainty_ns)
 
 
 def _speed(answer: Answer, total: int, column: Sequence[int]) -> float | None:

@@ -20,7 +20,7 @@ def stream():
     def build(chunks, *events, sent=True, end=True, info=INFO, **delta):
         answer = Answer(info)
         if sent:
-            answer.feed(Sent(at_ns=0))
+            answer.feed(Sent(at_ns=0, source="kernel"))
         last = 0
         for at_ms, text, *channel in chunks:
             last = int(at_ms * MS)

@@ -200,6 +200,29 @@ def test_time_in_the_process_costs_no_accuracy(stream):
     assert answer.final().icl_ms == 1
 
 
+def test_chunks_that_were_read_at_once_did_not_arrive_at_once(stream):
+    """The first four chunks were read together, 1 ms apart in truth; the process clock could not know that."""
+    late = [(53, WORD)] * 4 + [(50 + i, WORD) for i in range(4, 100)]
+    figures = stream(late, uncertainty_ns=30 * MS).final()
+    assert figures.ttft_ms == pytest.approx(50)
+    assert figures.output_speed_tps == pytest.approx(1000)
+    assert figures.icl_ms == pytest.approx(1)
+    assert figures.doubtful
+    together = stream(late).final()  # one packet: they did arrive at once
+    assert together.ttft_ms == 53
+
+
+def test_the_process_clock_bounds_nothing(answer):
+    answer.feed(Sent(at_ns=0, source="process"))
+    for _ in range(3):
+        answer.feed(Delta(text=WORD, at_ns=50 * MS, uncertainty_ns=50 * MS))
+    answer.feed(Delta(text=WORD, at_ns=60 * MS, uncertainty_ns=10 * MS))
+    figures = answer.final()
+    assert figures.ttft_ms == 50
+    assert figures.ttft_uncertainty_ms is figures.speed_uncertainty is None
+    assert not figures.doubtful
+
+
 # Splitting or joining deltas on the wire changes no figure
 
 chunks = st.lists(
@@ -224,7 +247,7 @@ def test_splitting_or_joining_deltas_on_the_wire_changes_no_figure(rows, joins, 
         else:
             groups.append([delta])
     for answer in (single, joined):
-        answer.feed(Sent(at_ns=0))
+        answer.feed(Sent(at_ns=0, source="kernel"))
     for group in groups:
         for delta in group:
             single.feed(delta)
