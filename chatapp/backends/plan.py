@@ -74,10 +74,8 @@ def make_plan(
     )
 
 
-def limit(pieces: list[TaggedPiece], most: int | None) -> tuple[list[TaggedPiece], FinishReason]:
+def limit(pieces: list[TaggedPiece], most: int) -> tuple[list[TaggedPiece], FinishReason]:
     """Cut an answer to a number of tokens, reasoning included, as the Responses API counts."""
-    if most is None:
-        return pieces, "stop"
     used = 0
     for i, (_channel, piece) in enumerate(pieces):
         if used + piece.tokens > most:

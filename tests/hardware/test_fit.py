@@ -80,6 +80,24 @@ def test_outliers_count_linearly(fitted_rows):
     assert farther / far < 2.5  # twice as far as a logarithm
 
 
+def test_cross_validation_predicts_each_row_without_its_run(fitted_rows, refitted):
+    ampere = [row for row in fitted_rows if row.setup.system.family == "ampere"]
+    found = fit.cross_validated(ampere, NETWORK_S, refitted)
+    assert {row.id for row, _off in found} == {row.id for row in ampere}
+    seen = sum(abs(fit.residual(row, refitted["ampere"], NETWORK_S)) for row in ampere)
+    assert sum(abs(off) for _row, off in found) > seen  # not having seen a row never helps
+
+
+def test_a_whole_fit_is_written_and_reported(monkeypatch, refitted, fitted_rows):
+    monkeypatch.setattr(fit, "fit", lambda rows, network_s: refitted)
+    monkeypatch.setattr(fit, "cross_validated", lambda rows, network_s, start: [(row, 0.1) for row in rows])
+    said = []
+    data = tomllib.loads(fit.fit_shipped(said.append))
+    assert data["rule"] == RULE
+    assert f"fitting {len(fitted_rows)} rows" in said[0]
+    assert sum(data[family]["fitted_on"] for family in PRIORS) == len(fitted_rows)
+
+
 def test_half_widths_are_own_as_far_as_there_are_rows(fitted_rows):
     speeds = [row for row in fitted_rows if row.kind == "speed"]
     others = [row for row in fitted_rows if row.kind in ("ttft", "system")]
