@@ -1,0 +1,203 @@
+import pytest
+
+from chatapp.errors import GatewayError, UsageError
+from chatapp.stream.events import Failed
+from chatapp.ui.app import ChatApp
+from chatapp.ui.screens.compare import open_compare
+from chatapp.ui.widgets.lane import Lane
+from chatapp.ui.widgets.standings import StandingsPanel
+from tests.ui.scripted import paced
+
+FAST, SLOW = "sim:cs3/kimi-k2.6", "sim:h100x16/kimi-k2.6"
+TEXT = "The same text for both of them, told at the pace of each, with **one** word strong."
+
+
+def race(clock, *, ends=True):
+    start = clock.now
+    return [
+        paced(TEXT, start_ns=start, ttft_ms=80, tps=900),
+        paced(TEXT, start_ns=start + 300_000, ttft_ms=100, tps=120, end=ends),
+    ]
+
+
+@pytest.fixture
+def compare(make_session, clock):
+    def make(scripts=None, *, backends=(FAST, SLOW), prompt="", **options):
+        session = make_session(scripts or race(clock), **options)
+        return ChatApp(session, first=lambda s: open_compare(s, list(backends), prompt))
+
+    return make
+
+
+async def settled(pilot):
+    await pilot.app.workers.wait_for_complete()
+    await pilot.pause()
+
+
+def shown(app):
+    return app.screen.query_one(StandingsPanel).render().plain
+
+
+async def test_one_prompt_goes_to_all_and_the_standings_say_who_won(compare):
+    app = compare()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        await pilot.press(*"hello", "enter")
+        await settled(pilot)
+        app.screen.refresh_figures()
+        assert [r.model for r in app.session.link.connections[0].requests] == [FAST, SLOW]
+        assert {r.input[0].content for r in app.session.link.connections[0].requests} == {"hello"}
+        lanes = list(app.screen.query(Lane))
+        assert [lane.answer.text for lane in lanes] == [TEXT, TEXT]
+        assert "CS-3 finished in" in shown(app)
+        assert "had" in shown(app)
+        assert shown(app).splitlines()[1].startswith("1 ◆ CS-3")
+
+
+async def test_a_prompt_given_at_the_start_is_asked_at_once(compare):
+    app = compare(prompt="now")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        assert len(app.session.link.connections[0].requests) == 2
+
+
+async def test_the_spread_of_the_departures_is_shown(compare):
+    app = compare(prompt="now", hold=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        await pilot.pause()
+        app.screen.refresh_figures()
+        assert "starts within 0.30 ms" in shown(app)
+        app.session.link.connections[0].gate.set()
+
+
+async def test_a_failed_backend_leaves_the_others_running(compare, clock):
+    scripts = [[Failed(clock.now, "auth", "the key was refused", hint="check it")], race(clock)[1]]
+    app = compare(scripts, prompt="now")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        app.screen.refresh_figures()
+        first, second = app.screen.query(Lane)
+        assert first.answer.outcome == "failed"
+        assert second.answer.outcome == "done"
+        assert "failed" in shown(app)
+
+
+async def test_escape_cancels_all_and_keeps_what_came(compare):
+    app = compare(prompt="now", hold=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        await pilot.pause()
+        await pilot.press("escape")
+        await settled(pilot)
+        assert [lane.answer.outcome for lane in app.screen.query(Lane)] == ["cancelled", "cancelled"]
+        assert all(lane.answer.text == TEXT for lane in app.screen.query(Lane))
+        assert app.session.link.connections[0].cancelled == 2
+
+
+async def test_with_nothing_running_escape_leaves(compare):
+    app = compare()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        await pilot.press("escape")
+        await pilot.pause()
+    assert app.return_value is None
+    assert not app.is_running
+
+
+async def test_a_gateway_that_cannot_be_reached_is_said_in_every_lane(compare, clock):
+    app = compare(prompt="now", connections=[GatewayError("no gateway", hint="start one")])
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot)
+        assert [lane.answer.failure.code for lane in app.screen.query(Lane)] == ["gateway_lost"] * 2
+
+
+async def test_a_lane_can_be_asked_again_alone_zoomed_and_cancelled(compare):
+    app = compare(prompt="now")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        first, second = app.screen.query(Lane)
+        first.pane.focus()
+        await pilot.press("a")
+        await settled(pilot)
+        assert [r.model for r in app.session.link.connections[0].requests] == [FAST, SLOW, FAST]
+        await pilot.press("z")
+        assert not second.display
+        await pilot.press("z")
+        assert second.display
+        await pilot.press("x")
+        await pilot.press("ctrl+e")
+        assert not second.display
+
+
+async def test_the_bars_switch_between_text_and_time(compare):
+    app = compare(prompt="now")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        before = shown(app)
+        await pilot.press("ctrl+b")
+        await pilot.pause()
+        assert shown(app) != before
+        assert app.screen.measure == "time"
+
+
+async def test_asking_again_goes_to_all(compare):
+    app = compare(prompt="now")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        await pilot.press("f5")
+        await settled(pilot)
+        assert len(app.session.link.connections[0].requests) == 4
+
+
+async def test_while_it_runs_no_second_prompt_is_sent(compare):
+    app = compare(prompt="now", hold=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        await pilot.press(*"more", "enter")
+        await pilot.pause()
+        assert len(app.session.link.connections[0].requests) == 2
+        app.session.link.connections[0].gate.set()
+
+
+async def test_a_lanes_backend_can_be_changed(compare):
+    app = compare(prompt="now")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        first, _second = app.screen.query(Lane)
+        first.pane.focus()
+        await pilot.press("b")
+        await settled(pilot)
+        await pilot.press(*"b200", "enter")
+        await settled(pilot)
+        assert first.backend == "sim:b200x8/kimi-k2.6"
+        assert "B200" in first.info.label
+
+
+async def test_the_same_backend_twice_is_told_apart(compare):
+    app = compare(backends=(FAST, FAST), prompt="now")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        assert [lane.info.label for lane in app.screen.query(Lane)] == ["CS-3 · Kimi K2.6 (1)", "CS-3 · Kimi K2.6 (2)"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_two_to_four_backends(make_session, count):
+    with pytest.raises(UsageError, match="two to four"):
+        open_compare(make_session(), [FAST] * count)
+
+
+@pytest.mark.parametrize(
+    ("size", "lanes"), [((80, 24), 2), ((120, 40), 2), ((80, 24), 4), ((250, 60), 4), ((200, 50), 3)]
+)
+def test_how_it_looks(compare, clock, snap_compare, size, lanes):
+    names = (FAST, SLOW, "sim:b200x8/kimi-k2.6", "local")[:lanes]
+    scripts = [paced(TEXT, start_ns=clock.now, ttft_ms=80 + 20 * i, tps=900 / (i + 1)) for i in range(lanes)]
+
+    async def finished(pilot):
+        await settled(pilot)
+        pilot.app.screen.refresh_figures()
+        pilot.app.screen.query_one("#prompt").cursor_blink = False
+        await pilot.pause()
+
+    assert snap_compare(compare(scripts, backends=names, prompt="now"), terminal_size=size, run_before=finished)
