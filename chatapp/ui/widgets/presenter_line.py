@@ -63,7 +63,7 @@ def status_row(view: PresenterView, width: int) -> Content:
     speed = f"  ×{view.speed:g}" if view.speed != 1.0 else ""
     line = Content.assemble(
         (f"{sign}  ", style),
-        (f"{clock_text(view.elapsed_ns)}{speed}  ", "$foreground"),
+        (f"{clock_text(view.elapsed_ns)[:-2]}{speed}  ", "$foreground"),
         (sanitize_line(where), "$quiet"),
     )
     if view.state != "ended":
