@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -86,7 +86,7 @@ class Library:
         counts = Counter(word for document in documents for word in document)
         total = len(documents)
         self._weights = {word: math.log(1 + total / n) for word, n in counts.items()}
-        self._index = [_Indexed.of(entry) for entry in self.entries]
+        self._index = [_Indexed.of(entry, self._length) for entry in self.entries]
 
     @property
     def starters(self) -> tuple[LibraryEntry, ...]:
@@ -105,17 +105,21 @@ class Library:
     def _score(self, words: Counter[str], whole: str, item: _Indexed) -> float:
         if whole in item.verbatim:
             return 1.0
-        asked = max((self._cosine(words, question) for question in item.questions), default=0.0)
+        asked = self._length(words)
+        nearest = max((self._shared(words, q) / (asked * n) for q, n in item.questions if n), default=0.0)
         certainty = min(1.0, 0.1 + 0.3 * len(words))  # one word says little about what is wanted
-        return round(certainty * max(asked, self._coverage(words, item)), 4)
+        return round(certainty * min(1.0, max(nearest, self._coverage(words, item))), 4)
 
     def _weight(self, word: str) -> float:
         return self._weights.get(word, math.log(1 + len(self.entries)) + 1)
 
-    def _cosine(self, left: Mapping[str, int], right: Mapping[str, int]) -> float:
-        shared = sum(self._weight(word) ** 2 for word in left.keys() & right.keys())
-        norms = [math.sqrt(sum(self._weight(word) ** 2 for word in side)) for side in (left, right)]
-        return shared / (norms[0] * norms[1]) if shared else 0.0
+    def _shared(self, left: Iterable[str], right: frozenset[str]) -> float:
+        """Return the squared weight of the words that two questions share."""
+        return sum(self._weight(word) ** 2 for word in left if word in right)
+
+    def _length(self, words: Iterable[str]) -> float:
+        """Return the length of a question as a vector of weights; with `_shared` it gives the cosine of two."""
+        return math.sqrt(sum(self._weight(word) ** 2 for word in words)) or 1.0
 
     def _coverage(self, words: Mapping[str, int], item: _Indexed) -> float:
         """Return the share of the prompt's weight that the entry's words cover, head words in full, body words less.
@@ -136,18 +140,20 @@ class _Indexed:
     """Words of title, keywords and questions."""
     body: dict[str, float]
     """Words of the text, by a saturating count (0 to 1): the third mention says less than the first."""
-    questions: tuple[Counter[str], ...]
+    questions: tuple[tuple[frozenset[str], float], ...]
+    """The words of each question, and its length as a vector of weights."""
     verbatim: frozenset[str]
     """Its questions letter by letter, also those that consist of small words only."""
 
     @classmethod
-    def of(cls, entry: LibraryEntry) -> _Indexed:
+    def of(cls, entry: LibraryEntry, length: Callable[[Iterable[str]], float]) -> _Indexed:
         body = Counter(_words(entry.text))
+        questions = [frozenset(_words(question)) for question in (entry.title, *entry.prompts)]
         return cls(
             entry=entry,
             head=frozenset(_words(" ".join((entry.title, *entry.keywords, *entry.prompts)))),
             body={word: count / (count + 1.5) for word, count in body.items()},
-            questions=tuple(Counter(_words(question)) for question in (entry.title, *entry.prompts)),
+            questions=tuple((words, length(words) if words else 0.0) for words in questions),
             verbatim=frozenset(_whole_words(question) for question in entry.prompts),
         )
 

@@ -26,62 +26,62 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """An answer with its schedule."""
+    """An answer with its schedule. Parts are worked out as they are asked for: nobody waits for the last of them."""
 
-    notices: tuple[Notice, ...]
-    parts: tuple[Part, ...]
-    usage: Usage
-    timing: ServerTiming
+    pieces: tuple[TaggedPiece, ...]
+    pace: Pace
+    seed: str
+    input_tokens: int
     reason: FinishReason
+    notices: tuple[Notice, ...]
 
-    def closing(self, at_ns: int) -> tuple[Event, ...]:
-        """Return the events after the last delta."""
-        return (self.usage, self.timing, Finished(at_ns=at_ns, reason=self.reason))
+    def iterate(self) -> Iterator[Part]:
+        """Yield the scheduled deltas in their order; the same ones every time."""
+        return spread(self.pieces, self.pace, seed=self.seed)
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All scheduled deltas."""
+        return tuple(self.iterate())
 
-def make_plan(
-    pieces: Sequence[TaggedPiece],
-    pace: Pace,
-    *,
-    seed: str,
-    input_tokens: int,
-    reason: FinishReason,
-    notices: tuple[Notice, ...],
-) -> Plan:
-    """Lay the pieces of an answer onto the schedule of a pace."""
-    parts = tuple(spread(pieces, pace, seed=seed))
-    output_tokens = sum(piece.tokens for _channel, piece in pieces)
-    end_s = parts[-1].offset_ns / NS_PER_S if parts else pace.ttft_s
-    decode_s = max(0.0, end_s - pace.ttft_s)
-    return Plan(
-        notices=notices,
-        parts=parts,
-        usage=Usage(
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            reasoning_tokens=sum(piece.tokens for channel, piece in pieces if channel == "reasoning"),
-        ),
-        timing=ServerTiming(
+    @property
+    def output_tokens(self) -> int:
+        """Tokens of reasoning and answer."""
+        return sum(piece.tokens for _channel, piece in self.pieces)
+
+    @property
+    def usage(self) -> Usage:
+        """What a server would say that it counted."""
+        return Usage(
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            reasoning_tokens=sum(piece.tokens for channel, piece in self.pieces if channel == "reasoning"),
+        )
+
+    def closing(self, at_ns: int, last: Part | None) -> tuple[Event, ...]:
+        """Return the events after the last delta: usage, the model's own timing, the end."""
+        pace = self.pace
+        decode_s = max(0.0, last.offset_ns / NS_PER_S - pace.ttft_s) if last else 0.0
+        timing = ServerTiming(
             source="simulation",
             queue_s=pace.queue_s,
             prefill_s=pace.prefill_s,
             decode_s=decode_s,
             total_s=pace.queue_s + pace.prefill_s + decode_s,
-            prefill_tps=input_tokens / pace.prefill_s if pace.prefill_s > 0 else None,
-            decode_tps=(output_tokens - parts[0].tokens) / decode_s if decode_s > 0 else None,
-        ),
-        reason=reason,
-    )
+            prefill_tps=self.input_tokens / pace.prefill_s if pace.prefill_s > 0 else None,
+            decode_tps=(self.output_tokens - 1) / decode_s if decode_s > 0 else None,
+        )
+        return (self.usage, timing, Finished(at_ns=at_ns, reason=self.reason))
 
 
-def limit(pieces: list[TaggedPiece], most: int) -> tuple[list[TaggedPiece], FinishReason]:
+def limit(pieces: Sequence[TaggedPiece], most: int) -> tuple[tuple[TaggedPiece, ...], FinishReason]:
     """Cut an answer to a number of tokens, reasoning included, as the Responses API counts."""
     used = 0
     for i, (_channel, piece) in enumerate(pieces):
         if used + piece.tokens > most:
-            return pieces[:i], "length"
+            return tuple(pieces[:i]), "length"
         used += piece.tokens
-    return pieces, "stop"
+    return tuple(pieces), "stop"
 
 
 def spread(pieces: Sequence[TaggedPiece], pace: Pace, *, seed: str) -> Iterator[Part]:

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 from chatapp.backends.library import load_library
 from chatapp.backends.pieces import cut
-from chatapp.backends.plan import Plan, TaggedPiece, limit, make_plan
+from chatapp.backends.plan import Part, Plan, TaggedPiece, limit
 from chatapp.backends.telling import tell
 from chatapp.clock import Clock
 from chatapp.config import Settings
@@ -65,9 +65,9 @@ class SimulatedBackend:
         self._source = pace
         self._load = load
         self._clock = clock
-        usual = self.predict(_USUAL, _USUAL)
-        self._pace(usual)  # fails here, before any answer, where nothing is claimed
-        self.info = describe(name, usual, pace)
+        self._usual = self.predict(_USUAL, _USUAL)
+        self._pace(self._usual)  # fails here, before any answer, where nothing is claimed
+        self.info = describe(name, self._usual, pace)
 
     def predict(self, input_tokens: int, output_tokens: int) -> Prediction:
         """Return what the model says of a request of that size."""
@@ -88,7 +88,7 @@ class SimulatedBackend:
         Raises:
             UsageError: the conversation is beyond the model's window.
         """
-        usual = self.predict(_USUAL, _USUAL)
+        usual = self._usual
         model, chips = usual.setup.model, usual.setup.chips
         label = usual.setup.system.label
         timing = f"simulated {label}" + (f" (× {chips}{'' if usual.counted else SMALLEST})" if chips > 1 else "")
@@ -104,12 +104,12 @@ class SimulatedBackend:
                 hint="begin a new conversation, or choose a model with a larger window",
             )
         most = room if request.max_output_tokens is None else min(room, request.max_output_tokens)
-        pieces, reason = limit(pieces, most)
-        output_tokens = max(1, sum(piece.tokens for _channel, piece in pieces))
+        kept, reason = limit(pieces, most)
+        output_tokens = max(1, sum(piece.tokens for _channel, piece in kept))
         seed = self._seed if request.seed is None else request.seed
-        return make_plan(
-            pieces,
-            self._pace(self.predict(input_tokens, output_tokens)),
+        return Plan(
+            pieces=kept,
+            pace=self._pace(self.predict(input_tokens, output_tokens)),
             seed=f"{seed} {self.name} {_digest(request.prompt)}",
             input_tokens=input_tokens,
             reason=reason,
@@ -123,11 +123,11 @@ class SimulatedBackend:
             UsageError: the conversation is beyond the model's window.
         """
         plan = self.plan(request)
-        end_ns = plan.parts[-1].offset_ns if plan.parts else 0
-        deltas = [
-            Delta(text=part.text, at_ns=part.offset_ns, channel=part.channel, tokens=part.tokens) for part in plan.parts
-        ]
-        return [*plan.notices, Sent(at_ns=0, source="schedule", reused=True), *deltas, *plan.closing(end_ns)]
+        parts = plan.parts
+        last = parts[-1] if parts else None
+        deltas = [Delta(part.text, part.offset_ns, part.channel, part.tokens) for part in parts]
+        closing = plan.closing(last.offset_ns if last else 0, last)
+        return [*plan.notices, Sent(at_ns=0, source="schedule", reused=True), *deltas, *closing]
 
     async def stream(self, request: Request) -> AsyncGenerator[Event, None]:
         """Yield the planned answer, each delta at its deadline and stamped when it really left."""
@@ -143,7 +143,8 @@ class SimulatedBackend:
             await asyncio.sleep(0)  # answers asked for at one moment are all planned before the first of them starts
             start_ns = clock.now_ns()
             yield Sent(at_ns=start_ns, source="schedule", reused=True)
-            for part in plan.parts:
+            last: Part | None = None
+            for part in plan.iterate():
                 deadline_ns = start_ns + part.offset_ns
                 if clock.now_ns() < deadline_ns:
                     await clock.sleep_until(deadline_ns)
@@ -151,7 +152,8 @@ class SimulatedBackend:
                 # What came late because this machine was busy says so: it is not the modelled system that was late.
                 late_ns = max(0, at_ns - deadline_ns)
                 yield Delta(part.text, at_ns, part.channel, part.tokens, uncertainty_ns=late_ns)
-            for event in plan.closing(clock.now_ns()):
+                last = part
+            for event in plan.closing(clock.now_ns(), last):
                 yield event
         finally:
             if isinstance(clock, PreciseClock) and clock is not self._clock:
