@@ -127,9 +127,13 @@ class Lane(Vertical):
         yield self.meter
         yield self.pane
 
-    def on_mount(self) -> None:
+    def on_descendant_focus(self) -> None:
         """Say in the border what the focused lane's keys do."""
         self.border_subtitle = Content.styled("a again  x cancel  b backend  z zoom", "$quiet")
+
+    def on_descendant_blur(self) -> None:
+        """Say it no longer: the keys go elsewhere."""
+        self.border_subtitle = ""
 
     def action_lane(self, what: str) -> None:
         """Pass a key on to the screen."""
