@@ -1,10 +1,13 @@
 """How wrong our own figures are: the whole measuring path against a server whose every send is known.
 
-    python -m tests.benchmarks.accuracy [--only TEXT] [--requests N] [--load | --no-load] [--json FILE]
+    python -m tests.benchmarks.accuracy [--rows table|screen|load] [--only TEXT] [--requests N] [--json FILE]
 
 Rows: the table of known tools (tokens, chunking and pace as there), then 1,000, 10,000 and 20,000 tok/s with 1, 4 and
-20 tokens a chunk, reasoning, and a foreign vocabulary; each over HTTP and HTTPS, and with `--screen` beside a running
-screen. Then the load table: many streams at once, client on one core, server on another.
+20 tokens a chunk, reasoning, and a foreign vocabulary; over HTTP and HTTPS. Then the known rows with the screen on: the
+real chat in a terminal of its own, its gateway measuring, its recording read back. Then the load table: many streams at
+once, client on one core, server on another.
+
+Other work on the machine delays readings and widens errors; `chrt -f 10` in front keeps it away (as root, on Linux).
 
 Truth of TTFT: first text's send minus the request's arrival, by the server's kernel stamp. Truth of speed: tokens after
 the first chunk over the time between first and last send. Prints {"schema", "environment", "rows"}; times in ms.
@@ -38,6 +41,7 @@ from chatapp.stream.figures import Figures
 from chatapp.stream.statistics import median, percentile
 from chatapp.stream.tokens import load_encoding
 from chatapp.timer import PreciseClock
+from tests.benchmarks.screen_session import ask_on_screen
 
 SCHEMA = "chatapp.accuracy/1"
 REQUEST = Request(messages=(Message("user", "tell the truth"),))
@@ -114,6 +118,7 @@ def certificate() -> Iterator[tuple[Path, ssl.SSLContext]]:
     authority.configure_trust(context)
     with tempfile.TemporaryDirectory() as folder:
         pem = Path(folder) / "server.pem"
+        authority.cert_pem.write_to_path(Path(folder) / "authority.pem")
         authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(pem)
         yield pem, context
 
@@ -238,6 +243,20 @@ def run_rows(only: str, requests: int, cpu: int | None) -> Iterator[dict[str, An
                     yield summarize(name, results, transport="HTTPS" if tls else "HTTP", screen=False)
 
 
+def run_screen(only: str, requests: int, cpu: int | None) -> Iterator[dict[str, Any]]:
+    """Run the known rows again through the whole product: screen and gateway, in processes of their own."""
+    rows = [(name, model) for table in (KNOWN, SPECIAL) for name, model in table.items() if only in name]
+    with certificate() as (pem, _context):
+        for tls in (False, True):
+            with truth_server(pem=pem if tls else None, cpu=cpu) as truth:
+                for name, model in rows:
+                    trusted = pem.with_name("authority.pem") if tls else None
+                    answers = ask_on_screen(truth.base_url, model, requests + 1, trusted=trusted)
+                    results = [compare(answer, truth) for answer in answers]
+                    # The first made the server prepare its answer, and the connection was not warm.
+                    yield summarize(name, results[1:], transport="HTTPS" if tls else "HTTP", screen=True)
+
+
 def run_loads(only: str) -> Iterator[dict[str, Any]]:
     """Run the load table, client on one core and server on another."""
     cores = sorted(os.sched_getaffinity(0))
@@ -264,20 +283,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="rows whose name holds this")
     parser.add_argument("--requests", type=int, default=15)
-    parser.add_argument("--rows", choices=["all", "table", "load"], default="all")
+    parser.add_argument("--rows", choices=["all", "table", "screen", "load"], default="all")
     parser.add_argument("--json", default="-")
     options = parser.parse_args()
     load_encoding()
     cores = sorted(os.sched_getaffinity(0))
     rows = []
-    if options.rows != "load":
-        for row in run_rows(options.only, options.requests, cores[-1]):
-            rows.append(row)
-            print(_line(row), file=sys.stderr)
-    if options.rows != "table":
-        for row in run_loads(options.only):
-            rows.append(row)
-            print(_line(row), file=sys.stderr)
+    tables = {
+        "table": lambda: run_rows(options.only, options.requests, cores[-1]),
+        "screen": lambda: run_screen(options.only, options.requests, cores[-1]),
+        "load": lambda: run_loads(options.only),
+    }
+    for name, run in tables.items():
+        if options.rows in ("all", name):
+            for row in run():
+                rows.append(row)
+                print(_line(row), file=sys.stderr)
     report = {"schema": SCHEMA, "environment": {**environment(), "load": os.getloadavg()}, "rows": rows}
     text = json.dumps(report, indent=2)
     if options.json == "-":
@@ -287,11 +308,13 @@ def main() -> None:
 
 
 def _line(row: dict[str, Any]) -> str:
+    screen = "screen" if row.get("screen") else ""
+    load = f"  cpu {row['cpu_share']:.0%}" if "cpu_share" in row else ""
     return (
-        f"{row['row']:32} {row['transport']:5}  TTFT {row['true_ttft_ms']:8.3f} err p50 {row['ttft_error_p50_ms']:+.3f} "
-        f"p99 {row['ttft_error_p99_ms']:.3f} ms   {row['true_tps']:9.1f} tok/s err p50 {row['speed_error_p50']:.3%} "
-        f"max {row['speed_error_max']:.3%}  kernel {row['kernel_share']:.0%} doubtful {row['doubtful_share']:.0%}"
-        + (f"  cpu {row['cpu_share']:.0%}" if "cpu_share" in row else "")
+        f"{row['row']:32} {row['transport']:5} {screen:6} "
+        f"TTFT {row['true_ttft_ms']:8.3f} err p50 {row['ttft_error_p50_ms']:+.3f} p99 {row['ttft_error_p99_ms']:.3f} ms "
+        f"{row['true_tps']:9.1f} tok/s err p50 {row['speed_error_p50']:.3%} max {row['speed_error_max']:.3%}  "
+        f"kernel {row['kernel_share']:.0%} doubtful {row['doubtful_share']:.0%}{load}"
     )
 
 

@@ -29,8 +29,10 @@ SO_TIMESTAMPNS = 35
 SPIN_NS = 1_500_000
 """Before a deadline this close the server spins: a sleeping process is woken too late."""
 
-WORDS = (" time people water history music garden river paper window letter winter evening summer village number"
-         " engine picture station island market").split(" ")[1:]
+WORDS = (
+    *("time", "people", "water", "history", "music", "garden", "river", "paper", "window", "letter"),
+    *("winter", "evening", "summer", "village", "number", "engine", "picture", "station", "island", "market"),
+)
 """Each with its leading space is one cl100k token."""
 
 

@@ -1,0 +1,93 @@
+"""The real chat in a terminal of its own, driven by keys: what it measured is read back from its recording."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+import time
+from pathlib import Path
+
+from chatapp.recording.answers import RecordedAnswer, load_answers
+from chatapp.recording.reader import Recording
+from chatapp.stream.answer import Answer
+
+ROWS, COLUMNS = 40, 120
+START_S = 6.0
+ANSWER_S = 60.0
+
+
+def ask_on_screen(base_url: str, model: str, prompts: int, *, trusted: Path | None = None) -> list[Answer]:
+    """Open the chat against a server, ask so many prompts one after the other, and return the answers it recorded.
+
+    Args:
+        base_url: of the server.
+        model: its name there.
+        prompts: how many.
+        trusted: certificate of an authority to trust.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        record = Path(folder) / "run.tokcast"
+        env = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        env |= {f"CHATAPP_{kind}_DIR": f"{folder}/{kind}" for kind in ("CONFIG", "DATA", "STATE", "CACHE")}
+        if trusted is not None:
+            env["SSL_CERT_FILE"] = str(trusted)
+        command = [sys.executable, "-m", "chatapp", "chat", "--base-url", base_url, "--model", model]
+        command += ["--record", str(record), "--no-save"]
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True)
+        os.close(slave)
+        threading.Thread(target=_drain, args=(master,), daemon=True).start()
+        try:
+            time.sleep(START_S)
+            for number in range(prompts):
+                os.write(master, b"go on\r")
+                _wait_for_answer(record, number + 1)
+                time.sleep(0.3)  # the screen finishes painting
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            os.close(master)
+        return [_replayed(answer) for answer in _answers(record)]
+
+
+def _drain(master: int) -> None:
+    """Be the terminal: take everything that is painted."""
+    try:
+        while os.read(master, 1 << 16):
+            pass
+    except OSError:
+        return
+
+
+def _wait_for_answer(record: Path, count: int) -> None:
+    deadline = time.monotonic() + ANSWER_S
+    while time.monotonic() < deadline:
+        if record.exists() and sum(answer.complete for answer in _answers(record)) >= count:
+            return
+        time.sleep(0.2)
+    raise TimeoutError(f"answer {count} did not come within {ANSWER_S:g} s")
+
+
+def _answers(record: Path) -> list[RecordedAnswer]:
+    with Recording.open(record) as recording:
+        return load_answers(recording)
+
+
+def _replayed(recorded: RecordedAnswer) -> Answer:
+    answer = Answer(recorded.info)
+    for event in recorded.events:
+        answer.feed(event)
+    return answer
