@@ -37,5 +37,10 @@ def panel_details(detail: dict[str, str | float]) -> tuple[tuple[str, str], ...]
         rows.append(("bound by", bound))
     claim = detail.get("claim")
     if claim is not None:
-        rows.append(("claim", claim if isinstance(claim, str) else wording.speed(float(claim))))
+        # The model's figure stands beside a claim it has not seen; F7 says so in a sentence.
+        rows.append(("claim", str(claim).partition(";")[0] + " tok/s"))
+    figures = [detail.get(f"predicted{part}_tps") for part in ("", "_low", "_high")]
+    if all(isinstance(figure, (int, float)) for figure in figures):
+        middle, low, high = (wording.speed(float(figure)) for figure in figures if figure is not None)
+        rows.append(("model", f"{middle} ({low}–{high})"))
     return tuple(rows)

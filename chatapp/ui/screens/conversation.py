@@ -64,6 +64,8 @@ class ConversationScreen(Screen[None]):
         self._meter: Timer | None = None
         self._draft_timer: Timer | None = None
         self._confirmed = ""
+        """The prompt whose files have been named, so that Enter sends it."""
+        self._included = ""
         self._said: set[str] = set()
 
     # Layout.
@@ -191,7 +193,8 @@ class ConversationScreen(Screen[None]):
             names = ["cancel", "panel", "help"]
         elif self.session.conversation.path:
             names = ["backend", "retell", "retry", "compare", "detail", "why", "new", "palette", "help"]
-        message = f"{self._confirmed}   Enter sends" if self._confirmed else ""
+        confirmed = self._confirmed and self._confirmed == self.prompt_box.prompt
+        message = f"{self._included}   Enter sends" if confirmed else ""
         self.query_one(HintBar).show(names, completions=completions(typed), message=message)
 
     def refresh_figures(self) -> None:
@@ -214,7 +217,6 @@ class ConversationScreen(Screen[None]):
 
     @on(TextArea.Changed, "#prompt")
     def _typed(self) -> None:
-        self._confirmed = ""
         self.refresh_hints()
         if self._draft_timer is not None:
             self._draft_timer.stop()
@@ -228,25 +230,28 @@ class ConversationScreen(Screen[None]):
         slash = parse_slash(event.text)
         if slash is not None:
             command, name, argument = slash
-            self.prompt_box.clear_prompt()
             if command is None:
                 self.say(f"no command /{name}", kind="warning", hint="F1 lists them; a space in front sends the text")
             else:
                 self.run_command(command.name, argument)
             return
         if self.streaming:
+            self.prompt_box.give_back(event)
             self.notify("The answer is still coming: Esc cancels it.", severity="warning")
             return
         try:
             prompt, files = include_files(event.text)
         except ChatappError as exc:
+            self.prompt_box.give_back(event)
             self.say(exc.message, kind="error", hint=exc.hint)
             return
-        if files and not self._confirmed:
-            self._confirmed = "   ".join(file.summary for file in files)
+        if files and self._confirmed != event.text:
+            self.prompt_box.give_back(event)
+            self._confirmed = event.text
+            self._included = "   ".join(file.summary for file in files)
             self.refresh_hints()
             return
-        self.prompt_box.clear_prompt()
+        self._confirmed = ""
         self.ask(prompt)
 
     @on(PromptBox.StarterChosen)

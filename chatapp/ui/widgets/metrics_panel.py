@@ -168,7 +168,7 @@ def _table(view: PanelView, width: int) -> list[_Row]:
     if waiting:
         ttft += " …"
     elif snapshot.ttft_uncertain_ms is not None:
-        ttft = f"±{wording.seconds(snapshot.ttft_uncertain_ms)} {ttft}"
+        ttft = f"{ttft} ±{wording.seconds(snapshot.ttft_uncertain_ms)}"
     rows = [_Row(pair("TTFT", ttft, width), 0, space_before=True)]
     if snapshot.ttfa_ms is not None:
         rows.append(_Row(pair("TTFA", wording.seconds(snapshot.ttfa_ms), width), 2))

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from textual import events
-from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import TextArea
 
@@ -31,9 +30,13 @@ class PromptBox(TextArea):
 
     @dataclass
     class Submitted(Message):
-        """A prompt was sent."""
+        """A prompt was sent. The box is empty already; `give_back` returns a prompt that could not be sent."""
 
         text: str
+        """The prompt, pastes in full."""
+        written: str = ""
+        """As it stood in the box, pastes as marks."""
+        pastes: dict[str, str] = field(default_factory=dict)
 
     @dataclass
     class StarterChosen(Message):
@@ -41,11 +44,14 @@ class PromptBox(TextArea):
 
         number: int
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "Send", show=False, priority=True),
-        Binding("ctrl+j,shift+enter,alt+enter", "newline", "New line", show=False, priority=True),
-        Binding("tab", "complete", "Complete", show=False, priority=True),
-    ]
+    # Not priority bindings: those run before the characters typed just before them, which wait in this widget's queue.
+    KEYS: ClassVar[dict[str, str]] = {
+        "enter": "submit",
+        "ctrl+j": "newline",
+        "shift+enter": "newline",
+        "alt+enter": "newline",
+        "tab": "complete",
+    }
 
     def __init__(self, *, placeholder: str = "", id: str | None = None) -> None:  # noqa: A002 - Textual's own name
         super().__init__(
@@ -75,6 +81,12 @@ class PromptBox(TextArea):
         for mark, pasted in self._pastes.items():
             text = text.replace(mark, pasted)
         return text.strip()
+
+    def give_back(self, sent: Submitted) -> None:
+        """Put a prompt back that could not be sent, before what was typed since."""
+        self._pastes = {**sent.pastes, **self._pastes}
+        self.text = (sent.written or sent.text) + self.text
+        self.move_cursor(self.document.end)
 
     def clear_prompt(self) -> None:
         """Empty the box."""
@@ -109,7 +121,13 @@ class PromptBox(TextArea):
             event.prevent_default()
             self.post_message(self.StarterChosen(int(event.character)))
             return
-        await super()._on_key(event)
+        action = self.KEYS.get(event.key)
+        if action is None:
+            await super()._on_key(event)
+            return
+        event.stop()
+        event.prevent_default()
+        getattr(self, f"action_{action}")()
 
     async def _on_paste(self, event: events.Paste) -> None:
         if len(event.text) <= LARGE_PASTE:
@@ -126,7 +144,10 @@ class PromptBox(TextArea):
         """Send the prompt, if there is one."""
         prompt = self.prompt
         if prompt:
-            self.post_message(self.Submitted(prompt))
+            # Emptied here and not by whoever gets the message: keys typed until then belong to the next prompt.
+            written, pastes = self.text, dict(self._pastes)
+            self.clear_prompt()
+            self.post_message(self.Submitted(prompt, written, pastes))
 
     def action_newline(self) -> None:
         """Begin a new line."""
