@@ -38,6 +38,8 @@ LOCAL_INFO = BackendInfo(
     model="gemma-3-270m",
     note="a real but very small model (270M): whole sentences, not reliable facts",
 )
+STOP_TIMEOUT_S = 2.0
+SERVER = (sys.executable, "-m", "chatapp.backends.local_server")
 START_TIMEOUT_S = 180.0
 """For a model to load: a large file from a slow disk."""
 
@@ -90,6 +92,8 @@ class LocalBackend:
         self._model = model
         self._process: asyncio.subprocess.Process | None = None
         self._chat: ChatBackend | None = None
+        self._filled = False
+        """The model is loaded and its cache holds the few-shot prompt."""
         self._starting = asyncio.Lock()
 
     async def stream(self, request: Request) -> AsyncGenerator[Event, None]:
@@ -129,10 +133,10 @@ class LocalBackend:
 
     async def _ready(self) -> AsyncGenerator[Notice | Failed, None]:
         """Start the server where it does not run; yield its progress, or why it does not start."""
-        if self._alive() and self._chat is not None:
+        if self._alive() and self._filled:
             return
         async with self._starting:
-            if self._alive() and self._chat is not None:
+            if self._alive() and self._filled:
                 return  # somebody else was first
             await self.aclose()
             try:
@@ -140,15 +144,14 @@ class LocalBackend:
                     async for event in starting:
                         yield event
             finally:
-                if self._chat is None:
+                if not self._filled:  # it failed, or was given up
                     await self.aclose()
 
     async def _start(self) -> AsyncGenerator[Notice | Failed, None]:
         key = Secret("local model", secrets.token_urlsafe(24))
         with _log_file() as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "chatapp.backends.local_server"),
+                *SERVER,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -176,12 +179,12 @@ class LocalBackend:
                 return
             if "ready" in said:
                 yield Notice("progress", "warming up", 0.8)
-                chat = self._client(said["ready"], key)
-                failure = await _fill_cache(chat)
+                self._chat = self._client(said["ready"], key)
+                failure = await _fill_cache(self._chat)
                 if failure is not None:
                     yield failure
                     return
-                self._chat = chat
+                self._filled = True
                 return
             yield Notice("progress", said["progress"], said["share"])
 
@@ -201,6 +204,7 @@ class LocalBackend:
 
     async def aclose(self) -> None:
         """End the process; its memory is the largest thing this program ever holds."""
+        self._filled = False
         chat, self._chat = self._chat, None
         if chat is not None:
             await chat.aclose()
@@ -210,7 +214,7 @@ class LocalBackend:
         if process.stdin is not None:
             process.stdin.close()
         try:
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(STOP_TIMEOUT_S):
                 await process.wait()
         except TimeoutError:
             process.kill()
