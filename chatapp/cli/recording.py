@@ -103,7 +103,8 @@ def export(file: str, target: str, output: str, size: str, speed: str, v3: bool,
             write_csv(opened, table)
             write_output(output, table.getvalue())
         else:
-            from chatapp.cli.casting import export_screen, parse_size
+            from chatapp.cli.casting import export_screen
+            from chatapp.cli.demo import parse_size
             from chatapp.cli.replay import parse_speed
 
             export_screen(opened, target, output, size=parse_size(size), speed=parse_speed(speed), v3=v3)

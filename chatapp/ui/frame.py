@@ -130,6 +130,11 @@ class FrameTimer:
         """Frames per second."""
         return self._fps
 
+    @property
+    def awake(self) -> bool:
+        """Whether frames come at the moment."""
+        return self._awake
+
     def add(self, source: FrameSource) -> None:
         """Let a source take part until it is discarded or gone."""
         self._sources.add(source)
@@ -151,6 +156,10 @@ class FrameTimer:
                 self._tidy = None
             self.garbage.enter()
             self._timer.reset()
+
+    def paint(self) -> None:
+        """Make one frame now: for a show whose clock is not the loop's, such as an export."""
+        self._tick()
 
     def _tick(self) -> None:
         busy = False

@@ -1,0 +1,70 @@
+"""Asciicast: what a terminal showed and when, for the players and converters that people have.
+
+Version 2 by default, since not every tool reads version 3 yet; ours become `m` markers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+_ALLOWED = re.compile(r"\x1b\[[0-9;:]*[A-HJKSTfm]")
+"""Moving, erasing, scrolling, colours: all that a picture needs."""
+_SEQUENCE = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])|\x9b[0-?]*[ -/]*[@-~]"
+)
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What was written to the terminal at a time, or a marker."""
+
+    at_ns: int
+    text: str
+    marker: bool = False
+
+
+def clean_output(text: str) -> str:
+    """Return terminal output with only the sequences that a picture needs: no titles, links, modes, clipboards."""
+    kept = _SEQUENCE.sub(lambda m: m[0] if _ALLOWED.fullmatch(m[0]) else "", text)
+    kept = _CONTROLS.sub("", kept)
+    return re.sub(r"\x1b(?!\[[0-9;:]*[A-HJKSTfm])", "", kept)
+
+
+def cast_lines(
+    outputs: Iterable[Output],
+    *,
+    columns: int,
+    rows: int,
+    title: str = "",
+    version: int = 2,
+    timestamp: int | None = None,
+) -> Iterator[str]:
+    """Yield the lines of an asciicast, each with its newline.
+
+    Args:
+        outputs: in order of time.
+        columns: of the terminal.
+        rows: of the terminal.
+        title: shown by players.
+        version: 2 (absolute times) or 3 (intervals).
+        timestamp: when it was recorded, Unix time.
+    """
+    header: dict[str, object] = {"version": version}
+    header |= {"term": {"cols": columns, "rows": rows}} if version == 3 else {"width": columns, "height": rows}
+    if timestamp is not None:
+        header["timestamp"] = timestamp
+    if title:
+        header["title"] = title
+    yield json.dumps(header, ensure_ascii=False) + "\n"
+    written_us = 0
+    for output in outputs:
+        at_us = max(written_us, output.at_ns // 1000)
+        # Version 3 counts from the line before; whole microseconds sum without error.
+        time_us = at_us - written_us if version == 3 else at_us
+        written_us = at_us
+        text = output.text if output.marker else clean_output(output.text)
+        yield json.dumps([time_us / 1e6, "m" if output.marker else "o", text], ensure_ascii=False) + "\n"
