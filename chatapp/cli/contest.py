@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 import click
 import msgspec
 
-from chatapp.bench.cost import FREE
+from chatapp.bench.cost import FREE, OUTPUT_UNLIMITED
 from chatapp.bench.plan import RecordingObserver, price_of, stopping_on_interrupt
+from chatapp.bench.request import Observer
 from chatapp.bench.workloads import Workload, single_prompt
+from chatapp.cli.opening import read_system
 from chatapp.cli.output import check_output, write_output
 from chatapp.compare import report
 from chatapp.compare.contest import Contest, Contestant, MeasuredRun, distinct_names
@@ -25,23 +28,48 @@ from chatapp.text.sanitize import sanitize, sanitize_line
 from chatapp.timer import PreciseClock
 
 
+KINDS = ("json", "csv", "markdown", "html")
+
+
 def run_headless(settings: Settings, names: list[str], prompt: str, options: dict[str, Any]) -> int:
     """Run a contest and report it; exit code 0 where every backend gave a whole answer, else 1; 130 interrupted.
 
     Raises:
         UsageError: a backend, an output or a limit that cannot be.
     """
-    for kind in ("json", "csv", "markdown", "html"):
-        check_output(options[f"{kind}_file"])
+    check_options(options)
+    files = {kind: options[f"{kind}_file"] for kind in KINDS}
+    for target in files.values():
+        check_output(target)
+    if list(files.values()).count("-") > 1:
+        raise UsageError("only one report can go to standard output", hint="name a file for the other")
+    if options["gateway"] is not None:
+        raise UsageError("--gateway is for the screen: without one, requests leave from here", hint="leave it out")
     workload = single_prompt(prompt, output_tokens=options["max_tokens"])
+    system = options["system"] if options["system"] is not None else ""
+    if system:
+        workload = msgspec.structs.replace(workload, instructions=read_system(system))
     contestants = enter(settings, names, options)
-    agree_to_cost(contestants, workload, prompt, settings, options)
-    contest = asyncio.run(_carry_out(contestants, workload, options))
+    agree_to_cost(contestants, workload, settings, options)
+    contest = asyncio.run(carry_out(contestants, workload, options))
     return _write(contest, prompt, options)
 
 
+def check_options(options: dict[str, Any]) -> None:
+    """Refuse numbers that cannot be meant.
+
+    Raises:
+        UsageError: one of them is not finite, or too small.
+    """
+    for name, least in (("timeout", 0.001), ("cooldown", 0.0), ("max_cost", 0.0)):
+        value = options.get(name)
+        if value is not None and not (math.isfinite(value) and value >= least):
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} must be a number of at least {least:g}, not {value:g}")
+
+
 def enter(settings: Settings, names: list[str], options: dict[str, Any]) -> list[Contestant]:
-    """Resolve the backends.
+    """Resolve the backends; those given twice are named apart.
 
     Raises:
         UsageError: one of them cannot be used.
@@ -50,18 +78,17 @@ def enter(settings: Settings, names: list[str], options: dict[str, Any]) -> list
 
     contestants = []
     for name, distinct in zip(names, distinct_names(names), strict=True):
-        chosen = {key: options.get(key) for key in ("seed", "load")}
-        pace = options.get("pace") if name.startswith("sim:") else None
-        backend = resolve(name, settings, pace=pace, **chosen)
+        own = {"pace": options.get("pace"), "load": options.get("load")} if name.startswith("sim:") else {}
+        backend = resolve(name, settings, seed=options.get("seed"), **own)
         label = backend.info.label + distinct.removeprefix(name)
         contestants.append(Contestant(distinct, label, backend, price_of(backend.info, settings)))
     return contestants
 
 
 def agree_to_cost(
-    contestants: list[Contestant], workload: Workload, prompt: str, settings: Settings, options: dict[str, Any]
+    contestants: list[Contestant], workload: Workload, settings: Settings, options: dict[str, Any]
 ) -> None:
-    """Say what paid backends may cost and get consent.
+    """Say what paid backends may cost and get consent: a stated limit, `--yes`, or a word on the terminal.
 
     Raises:
         UsageError: the estimate exceeds `--max-cost`, its price is unknown, or nobody is there to agree.
@@ -70,15 +97,12 @@ def agree_to_cost(
     if not paid:
         return
     requests = options["runs"] + options["warmup"]
-    input_tokens = count_tokens(prompt) * requests
-    output_tokens = (workload.output_tokens or 2000) * requests
-    costs = [c.price.of(input_tokens, output_tokens) for c in paid]
+    costs = [estimate_usd(c, workload, requests) for c in paid]
     total = sum(cost for cost in costs if cost is not None)
     unknown = None in costs
-    said = (
-        "unknown cost" if unknown and not total else f"about ${total:.2f}" + (" and an unknown part" if unknown else "")
-    )
-    click.echo(f"{len(paid)} paid backends, {requests} requests each: {said}", err=True)
+    said = "an unknown cost" if unknown and not total else f"about ${total:.2f}" + (" and an unknown part" * unknown)
+    assumed = "" if workload.output_tokens else f" ({OUTPUT_UNLIMITED:,} output tokens each are assumed)"
+    click.echo(f"{len(paid)} paid backends, {requests} requests each: {said}{assumed}", err=True)
     limit = options["max_cost"]
     if limit is not None and (unknown or total > limit):
         raise UsageError(f"--max-cost ${limit:g} cannot be kept: {said}", hint="fewer runs, or --max-tokens")
@@ -90,19 +114,40 @@ def agree_to_cost(
     click.confirm("Go on?", abort=True, err=True)
 
 
-async def _carry_out(contestants: list[Contestant], workload: Workload, options: dict[str, Any]) -> Contest:
+def estimate_usd(contestant: Contestant, workload: Workload, requests: int) -> float | None:
+    """Return what so many requests may cost, in US dollars; None where the price is not known."""
+    request = workload.request(0, run="estimate")
+    input_tokens = count_tokens(request.prompt) + count_tokens(request.instructions or "")
+    return contestant.price.of(input_tokens * requests, (workload.output_tokens or OUTPUT_UNLIMITED) * requests)
+
+
+async def carry_out(
+    contestants: list[Contestant], workload: Workload, options: dict[str, Any], *, title: str = "compare"
+) -> Contest:
+    """Run the contest, recording it where that was asked for; Ctrl-C ends it early and keeps what was measured.
+
+    Raises:
+        UsageError: the recording cannot be created.
+    """
     load_encoding()  # before anything is timed
     clock = PreciseClock()
     with ExitStack() as stack:
         stack.callback(clock.close)
-        observer = None
+        observer: Observer | None = None
         if options["record"]:
             from chatapp.recording.writer import Recorder
 
             path = Path(options["record"])
-            recorder = stack.enter_context(Recorder.open(path, title="compare", on_problem=_problem))
+            recorder = stack.enter_context(Recorder.open(path, title=title, on_problem=_problem))
             observer = RecordingObserver(recorder)
-        contest = Contest(contestants, workload, clock, timeout_s=options["timeout"], observer=observer)
+        contest = Contest(
+            contestants,
+            workload,
+            clock,
+            timeout_s=options["timeout"],
+            observer=observer,
+            max_usd=options["max_cost"],
+        )
         stack.enter_context(stopping_on_interrupt(contest.stop))
         try:
             await contest.run(
@@ -116,7 +161,7 @@ async def _carry_out(contestants: list[Contestant], workload: Workload, options:
 def _progress(contestant: Contestant, run: MeasuredRun) -> None:
     figures = run.figures
     if figures.error is not None:
-        click.echo(sanitize_line(f"run {run.number}: {contestant.label}: {figures.error}"), err=True)
+        click.echo(sanitize_line(REDACTOR.text(f"run {run.number}: {contestant.label}: {figures.error}")), err=True)
         return
     speed = f"{figures.output_speed_tps:,.0f} tok/s" if figures.output_speed_tps else "no speed"
     first = f"TTFT {figures.ttft_ms:,.0f} ms" if figures.ttft_ms is not None else "no TTFT"
@@ -129,7 +174,7 @@ def _problem(line: str) -> None:
 
 def _write(contest: Contest, prompt: str, options: dict[str, Any]) -> int:
     """Print the table, then write the files: what was measured is seen even where a disk is full."""
-    files = {kind: options[f"{kind}_file"] for kind in ("json", "csv", "markdown", "html")}
+    files = {kind: options[f"{kind}_file"] for kind in KINDS}
     click.echo(sanitize(REDACTOR.text(report.to_text(contest))), err="-" in files.values())
     made = REDACTOR.value(report.to_json(contest, prompt)) if files["json"] or files["html"] else None
     problem: ChatappError | None = None
@@ -153,5 +198,5 @@ def _write(contest: Contest, prompt: str, options: dict[str, Any]) -> int:
     if problem is not None:
         raise problem
     if contest.partial:
-        return 130
+        return 130 if contest.stop.is_set() else 1
     return 0 if all(c.good and len(c.good) == len(c.runs) for c in contest.contestants) else 1

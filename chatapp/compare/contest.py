@@ -23,8 +23,9 @@ from chatapp.clock import NS_PER_S, Clock
 from chatapp.compare.race import progress_curve
 from chatapp.errors import BackendError
 from chatapp.stream.answer import Answer
-from chatapp.stream.events import Failed, Request
+from chatapp.stream.events import Event, Failed, Finished, Request
 from chatapp.stream.metrics import Figures
+from chatapp.stream.tokens import count_tokens
 
 
 @dataclass(slots=True)
@@ -39,11 +40,26 @@ class Contestant:
     failure: str = ""
     """Why it takes part no longer: what every further request would meet, too."""
     runs: list[MeasuredRun] = field(default_factory=list)
+    unmeasured: list[Figures] = field(default_factory=list)
+    """Of the warm-up: in no figure, but they cost something."""
 
     @property
     def good(self) -> list[Figures]:
         """Figures of whole answers; failures are counted, never averaged in."""
         return [run.figures for run in self.runs if run.figures.error is None]
+
+    @property
+    def spent_usd(self) -> float | None:
+        """What all its requests cost so far, failed ones and the warm-up included; None where that is not known."""
+        if self.backend.info.kind != "live":
+            return 0.0
+        total = 0.0
+        for figures in [*self.unmeasured, *(run.figures for run in self.runs)]:
+            cost = cost_of(self.price, figures)
+            if cost is None:
+                return None
+            total += cost
+        return total
 
 
 class MeasuredRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +87,7 @@ class Contest:
         timeout_s: longest one answer may take; what came by then is kept and marked.
         run_id: seeds the prompts; another each time by default.
         observer: sees every event, for a recording: `lane` is the contestant's index.
+        max_usd: ends the contest before a request, where those so far have cost this much.
     """
 
     def __init__(
@@ -82,6 +99,7 @@ class Contest:
         timeout_s: float = 300.0,
         run_id: str | None = None,
         observer: Observer | None = None,
+        max_usd: float | None = None,
     ) -> None:
         self.contestants = list(contestants)
         self.workload = workload
@@ -89,6 +107,8 @@ class Contest:
         self.stop = asyncio.Event()
         """Set it to end early; what was measured is kept."""
         self.at_once = False
+        self._max_usd = max_usd
+        self._spent_up = False
         self._clock = clock
         self._timeout_s = timeout_s
         self._observer = observer
@@ -97,7 +117,15 @@ class Contest:
     @property
     def partial(self) -> str | None:
         """Why it ended early; None where it did not."""
-        return "interrupted" if self.stop.is_set() else None
+        if self.stop.is_set():
+            return "interrupted"
+        return f"--max-cost ${self._max_usd:g} reached" if self._spent_up else None
+
+    def _over(self) -> bool:
+        """Whether no further request may be sent: told to stop, or the money is spent."""
+        if self._max_usd is not None and not self._spent_up:
+            self._spent_up = sum(contestant.spent_usd or 0.0 for contestant in self.contestants) >= self._max_usd
+        return self._spent_up or self.stop.is_set()
 
     async def run(
         self,
@@ -111,6 +139,8 @@ class Contest:
         await asyncio.gather(*(self._warm(index, warmup) for index in range(len(self.contestants))))
         self.at_once = runs == 1
         said = on_run or (lambda _contestant, _run: None)
+        if self._over():
+            return
         with quiet_collector():
             if self.at_once:
                 await self._all_at_once(said)
@@ -125,10 +155,12 @@ class Contest:
             contestant.failure = f"{exc.code}: {exc.message}"
             return
         for number in range(requests):
-            if self.stop.is_set() or contestant.failure:
+            if self._over() or contestant.failure:
                 return
-            exchange = Exchange(contestant.backend, self._request(index, WARMUP_NUMBERS + number))
+            request = self._request(index, WARMUP_NUMBERS + number)
+            exchange = Exchange(contestant.backend, request)
             await self._limited(exchange.run(self._gates[index]))
+            contestant.unmeasured.append(figures_of(exchange.answer, request))
             failure = exchange.answer.failure
             if failure is not None and failure.code in FATAL:
                 contestant.failure = f"{failure.code}: {failure.message}"
@@ -144,7 +176,7 @@ class Contest:
     async def _in_turns(self, runs: int, cooldown_s: float, said: Callable[[Contestant, MeasuredRun], None]) -> None:
         for number, order in enumerate(fair_orders(len(self.contestants), runs)):
             for index in order:
-                if self.stop.is_set():
+                if self._over():
                     return
                 if self.contestants[index].failure:
                     continue
@@ -160,16 +192,19 @@ class Contest:
     async def _ask(self, index: int, number: int) -> Exchange:
         contestant = self.contestants[index]
         exchange = Exchange(contestant.backend, self._request(index, number), lane=index, observer=self._observer)
-        in_time = await self._limited(exchange.run(self._gates[index]))
-        now = self._clock.now_ns()
-        if not in_time and not self.stop.is_set() and exchange.answer.outcome is None:
-            limit = f"no end within {self._timeout_s:g} s; what came by then is kept"
-            exchange.answer.feed(Failed(now, "timeout", limit))
-        exchange.close(now)
+        await self._limited(exchange.run(self._gates[index]))
+        if exchange.answer.outcome is None:
+            now = self._clock.now_ns()
+            end: Event = Finished(now, "cancelled")
+            if not self.stop.is_set():
+                end = Failed(now, "timeout", f"no end within {self._timeout_s:g} s; what came by then is kept")
+            exchange.answer.feed(end)
+            if self._observer is not None and exchange.attempts:
+                self._observer.event(index, end)
         return exchange
 
-    async def _limited(self, work: Coroutine[None, None, None]) -> bool:
-        """Await `work`, at most for the limit and until stopped; return whether it came to its end."""
+    async def _limited(self, work: Coroutine[None, None, None]) -> None:
+        """Await `work`, at most for the limit and until stopped; what is still running then is cancelled."""
         task = asyncio.create_task(work)
         stopped = asyncio.create_task(self.stop.wait())
         try:
@@ -178,10 +213,9 @@ class Contest:
             stopped.cancel()
         if task.done():
             task.result()
-            return True
+            return
         task.cancel()
         await asyncio.wait({task})
-        return False
 
     def _keep(
         self,
@@ -196,18 +230,36 @@ class Contest:
         request_ns = answer.request_ns
         run = MeasuredRun(
             number=number,
-            figures=answer.final(),
+            figures=figures_of(answer, self._request(index, number - 1)),
             arrivals=arrivals_of(answer),
             departed_ms=None if request_ns is None or first_ns is None else (request_ns - first_ns) / 1e6,
             waited_s=exchange.waited_s,
             provenance=answer.finished.provenance if answer.finished is not None else {},
-            text=answer.text,
+            text=answer.text.encode("utf-8", "replace").decode(),  # half an emoji has no place in a JSON file
         )
         contestant.runs.append(run)
         failure = answer.failure
         if failure is not None and failure.code in FATAL:
             contestant.failure = f"{failure.code}: {failure.message}"
         said(contestant, run)
+
+
+def figures_of(answer: Answer, request: Request) -> Figures:
+    """Return an answer's figures; where the server did not count the input, with our own count, marked as such."""
+    figures = answer.final()
+    if figures.input_tokens is not None:
+        return figures
+    texts = [message.content for message in request.messages] + ([request.instructions] if request.instructions else [])
+    return msgspec.structs.replace(figures, input_tokens=sum(map(count_tokens, texts)), input_estimated=True)
+
+
+def cost_of(price: Price, figures: Figures) -> float | None:
+    """Return what one answer cost in US dollars; None where a price or a count that matters is not known."""
+    if price == FREE:
+        return 0.0
+    if figures.input_tokens is None or figures.output_tokens is None:
+        return None
+    return price.of(figures.input_tokens, figures.output_tokens)
 
 
 def arrivals_of(answer: Answer) -> tuple[tuple[float, int, int], ...]:

@@ -1,6 +1,15 @@
 """What a contest found: JSON (`chatapp.compare/1`), CSV, Markdown, and a table for the terminal.
 
 Simulated and live backends may stand in one report and are never shown alike: each row says which it is.
+
+Both files load in one line. A response a row, columns named alike in JSON and CSV:
+
+    pandas.read_csv("compare.csv")
+    pandas.json_normalize(json.load(open("compare.json"))["responses"])
+    duckdb.sql("select backend, median(output_speed_tps), sum(usd) from 'compare.csv' group by backend")
+    duckdb.sql("select unnest(responses, recursive := true) from read_json('compare.json', maximum_object_size=1e9)")
+
+An undefined figure is null in JSON and empty in CSV, never 0. Times are milliseconds, speeds per second, costs USD.
 """
 
 from __future__ import annotations
@@ -17,8 +26,9 @@ import msgspec
 
 from chatapp.bench.report import environment, summarize_figures
 from chatapp.bench.table import interval, number
-from chatapp.compare.contest import Contest, Contestant
+from chatapp.compare.contest import Contest, Contestant, MeasuredRun, cost_of
 from chatapp.stream.statistics import Summary, compare_medians
+from chatapp.text.sanitize import sanitize, sanitize_line
 
 SCHEMA = "chatapp.compare/1"
 DASH = "–"
@@ -38,12 +48,15 @@ CSV_FIGURES = (
     "reasoning_tokens",
     "characters_per_s",
     "common_tps",
+    "input_estimated",
     "token_count_source",
     "arrival_source",
-    "simulated",
+    "doubtful",
     "outcome",
     "error",
 )
+PROMPT_LINES = 20
+"""Lines of the prompt that the Markdown report shows; the JSON holds all of it."""
 
 
 def to_json(contest: Contest, prompt: str) -> dict[str, Any]:
@@ -72,9 +85,7 @@ def to_json(contest: Contest, prompt: str) -> dict[str, Any]:
 def _backend(contestant: Contestant) -> dict[str, Any]:
     info = contestant.backend.info
     good = contestant.good
-    costs = [contestant.price.of(f.input_tokens or 0, f.output_tokens or 0) for f in good]
-    known = [cost for cost in costs if cost is not None] if info.kind == "live" else []
-    per_answer = sum(known) / len(known) if known else None
+    per_answer = usd_per_answer(contestant)
     summary = summarize_figures(good)
     speed = summary["common_tps"]
     return {
@@ -90,16 +101,31 @@ def _backend(contestant: Contestant) -> dict[str, Any]:
         ),
         "failure": contestant.failure or None,
         "waited_s": sum(run.waited_s for run in contestant.runs),
+        "input_usd_per_million": contestant.price.input_usd if info.kind == "live" else None,
         "output_usd_per_million": contestant.price.output_usd if info.kind == "live" else None,
         "usd_per_answer": per_answer,
+        "usd_spent": contestant.spent_usd if info.kind == "live" else None,
         "common_tps_per_usd": speed.median / per_answer if speed is not None and per_answer else None,
     }
 
 
-def _response(contestant: Contestant, run: Any) -> dict[str, Any]:
+def usd_per_answer(contestant: Contestant) -> float | None:
+    """Return the mean cost of a whole answer; None where nothing is charged by the token, or a cost is not known."""
+    if contestant.backend.info.kind != "live":
+        return None
+    costs = [cost_of(contestant.price, figures) for figures in contestant.good]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) / len(known) if known and len(known) == len(costs) else None
+
+
+def _response(contestant: Contestant, run: MeasuredRun) -> dict[str, Any]:
     builtins: dict[str, Any] = msgspec.to_builtins(run)
     figures: dict[str, Any] = builtins.pop("figures")
-    return {"backend": contestant.name, **figures, **builtins}
+    info = contestant.backend.info
+    usd = cost_of(contestant.price, run.figures) if info.kind == "live" else None
+    return (
+        {"backend": contestant.name, "kind": info.kind, "run": builtins.pop("number"), "usd": usd} | figures | builtins
+    )
 
 
 def standings(contestants: Sequence[Contestant]) -> list[dict[str, Any]]:
@@ -112,6 +138,7 @@ def standings(contestants: Sequence[Contestant]) -> list[dict[str, Any]]:
             {
                 "backend": contestant.name,
                 "label": contestant.label,
+                "kind": contestant.backend.info.kind,
                 "simulated": contestant.backend.info.simulated,
                 "common_tps": speed.median if speed else None,
                 "ttft_ms": first.median if first else None,
@@ -119,7 +146,8 @@ def standings(contestants: Sequence[Contestant]) -> list[dict[str, Any]]:
             }
         )
     rows.sort(key=lambda row: -(row["common_tps"] or 0.0))
-    slowest = min((row["common_tps"] for row in rows if row["common_tps"]), default=None)
+    speeds = [row["common_tps"] for row in rows if row["common_tps"]]
+    slowest = min(speeds) if len(speeds) > 1 else None
     for place, row in enumerate(rows, start=1):
         speed_tps = row["common_tps"]
         row["place"] = place if speed_tps else None
@@ -157,14 +185,19 @@ def to_csv(contest: Contest) -> str:
     """Return one row a response, columns named as in the JSON."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["backend", "run", *CSV_FIGURES])
+    columns = ["backend", "kind", "simulated", "run", *CSV_FIGURES, "departed_ms", "waited_s", "usd"]
+    writer.writerow(columns)
     for contestant in contest.contestants:
         for run in contestant.runs:
-            writer.writerow([contestant.name, run.number, *(getattr(run.figures, name) for name in CSV_FIGURES)])
+            row = _response(contestant, run)
+            writer.writerow([row[name] for name in columns])
     return out.getvalue()
 
 
-_HEADER = ("", "backend", "tok/s", "95 % interval", "cl100k/s", "×", "TTFT ms", "E2E ms", "n", "failed", "$/answer")
+_HEADER = (
+    *("", "backend", "tok/s", "95 % interval", "cl100k/s", "×", "TTFT ms", "E2E ms", "n", "failed"),
+    *("$/answer", "$/M out", "tok/s per $"),
+)
 
 
 def table_rows(contest: Contest) -> list[tuple[str, ...]]:
@@ -192,8 +225,12 @@ def table_rows(contest: Contest) -> list[tuple[str, ...]]:
                 str(backend["succeeded"]),
                 str(backend["requests"] - backend["succeeded"]),
                 DASH if cost is None else f"{cost:.4f}",
+                DASH if backend["output_usd_per_million"] is None else f"{backend['output_usd_per_million']:.2f}",
+                number(backend["common_tps_per_usd"]),
             )
         )
+    if all(row[-3:] == (DASH, DASH, DASH) for row in rows[1:]):  # nothing here is paid for: no column of dashes
+        return [row[:-3] for row in rows]
     return rows
 
 
@@ -207,6 +244,8 @@ def remarks(contest: Contest) -> list[str]:
     simulated = [c.label for c in contest.contestants if c.backend.info.simulated]
     if simulated:
         said.append(f"simulated, timing from a hardware model: {', '.join(simulated)}")
+        if len(simulated) < len(contest.contestants):
+            said.append("simulated and measured backends stand in one table: only the measured ones are evidence")
     spread = _spread(contest.contestants) if contest.at_once else None
     if spread is not None:
         said.append(f"requests left within {spread:.2f} ms of each other")
@@ -228,7 +267,7 @@ def remarks(contest: Contest) -> list[str]:
 def to_text(contest: Contest) -> str:
     """Return the table and the remarks for a terminal."""
     rows = table_rows(contest)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(
             cell.ljust(width) if column == 1 else cell.rjust(width)
@@ -242,10 +281,19 @@ def to_text(contest: Contest) -> str:
 def to_markdown(contest: Contest, prompt: str) -> str:
     """Return the report as Markdown."""
     header, *rows = table_rows(contest)
-    quoted = "\n".join(f"> {line}" for line in prompt.splitlines()[:20])
-    lines = ["# Comparison", "", quoted, "", _markdown_row(header), _markdown_row(["---"] * len(header))]
+    asked = sanitize(prompt).splitlines()
+    shown = asked[:PROMPT_LINES] + ([f"… and {len(asked) - PROMPT_LINES} lines more"] if asked[PROMPT_LINES:] else [])
+    # Four columns of indent make a block of code: nothing in it is Markdown or HTML, whatever it holds.
+    lines = [
+        "# Comparison",
+        "",
+        *(f"    {line}" for line in shown),
+        "",
+        _markdown_row(header),
+        _markdown_row(["---"] * len(header)),
+    ]
     lines += [_markdown_row(row) for row in rows]
-    lines += ["", *(f"- {line}" for line in remarks(contest)), ""]
+    lines += ["", *(f"- {_markdown_text(line)}" for line in remarks(contest)), ""]
     lines += [
         "Output speed is (N - k1) / (a_m - a_1): tokens after the first chunk over the time after it. `cl100k/s` counts",
         "in one tokenizer for all: models cut text differently. Medians with 95 % bootstrap intervals.",
@@ -255,4 +303,9 @@ def to_markdown(contest: Contest, prompt: str) -> str:
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(_markdown_text(cell) for cell in cells) + " |"
+
+
+def _markdown_text(text: str) -> str:
+    """Return foreign text as one line in which nothing is Markdown or HTML."""
+    return "".join("\\" + c if c in "\\`*_[]<>|#" else c for c in sanitize_line(text))
