@@ -14,11 +14,16 @@ from typing import Any, Literal
 from chatapp.hardware.facts import FactBook, load_facts
 from chatapp.hardware.holdout import held_out
 from chatapp.hardware.measurements import Measurement, Unmapped, load_measurements
-from chatapp.hardware.parameters import ParameterFile, load_parameters
+from chatapp.hardware.parameters import KINDS, ParameterFile, load_parameters
 from chatapp.hardware.quantities import WIDTH_OF, predicted
 
 Use = Literal["fitted", "held out", "claim", "faulty", "unseen"]
 """What a row was used for. `unseen`: from a file the user gave."""
+
+CAVEAT = (
+    "The parameters have not seen the held-out rows; the people who chose the form of the model had all published rows "
+    "in view. Only a file given with --against is wholly new to it."
+)
 
 WIDTH = 0.90
 """Nominal coverage of every interval."""
@@ -125,15 +130,20 @@ def as_json(calibration: Calibration) -> dict[str, Any]:
         "schema": "chatapp.hardware/1",
         "rule": calibration.parameters.rule,
         "fitted": calibration.parameters.fitted,
+        "caveat": CAVEAT,
         "interval": WIDTH,
         "measurements": [_row_json(c) for c in calibration.comparisons],
         "unmapped": [{"id": u.id, "reason": u.reason, "line": u.line} for u in calibration.unmapped],
         "summary": {use.replace(" ", "_"): _summary_json(summarize(calibration.of(use))) for use in uses},
+        "kinds": {
+            kind: {use.replace(" ", "_"): _summary_json(summarize(calibration.of(use, kind=kind))) for use in uses[:3]}
+            for kind in KINDS
+        },
         "families": {
             family: {
                 "parameters": p.values,
-                "fitted": _summary_json(summarize(calibration.of("fitted", family))),
-                "held_out": _summary_json(summarize(calibration.of("held out", family))),
+                "fitted": _summary_json(summarize(calibration.of("fitted", family=family))),
+                "held_out": _summary_json(summarize(calibration.of("held out", family=family))),
             }
             for family, p in calibration.parameters.families.items()
         },

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from chatapp.errors import ChatappError
 from chatapp.hardware.facts import FactBook
 from chatapp.hardware.memory import smallest_count
-from chatapp.hardware.model import Workload
+from chatapp.hardware.model import HOSTED, Workload
 from chatapp.hardware.models import find_model
 from chatapp.hardware.systems import find_system
 from chatapp.hardware.terms import Setup
@@ -148,7 +148,7 @@ def _measurement(facts: FactBook, row: Any, name: str) -> Measurement:
     tau = row.get("tokens_per_step")
     if tau is not None and (isinstance(tau, bool) or not isinstance(tau, int | float) or not 1 <= tau <= 16):
         raise ValueError(f"tokens_per_step must lie between 1 and 16, not {tau!r}")
-    endpoint = row.get("endpoint", tau is None and system.family in ("wafer", "lpu", "rdu"))
+    endpoint = row.get("endpoint", system.family in HOSTED)  # nearly all published rows of these are of services
     text = {key: str(row.get(key, "")) for key in _TEXTS}
     return Measurement(
         id=name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from chatapp.errors import UnknownNameError
@@ -53,6 +54,8 @@ _ALIASES = {
 
 NAMES = tuple(_KNOWN)
 
+_WRITTEN = re.compile(r"\b(?:bf16|fp16|16-bit|fp8|int8|8-bit|nvfp4|mxfp4|fp4|int4|4-bit)\b")
+
 
 def precision(name: str, *, experts: bool) -> Precision:
     """Return a precision by name, for a model with or without experts.
@@ -62,6 +65,9 @@ def precision(name: str, *, experts: bool) -> Precision:
     """
     key = squeeze(name)
     key = _ALIASES.get(key, key)
+    if key not in _KNOWN and (found := _WRITTEN.search(name.lower())):  # "INT4 weights, FP8 KV": weights come first
+        key = squeeze(found[0])
+        key = _ALIASES.get(key, key)
     if key not in _KNOWN:
         raise UnknownNameError("precision", name, [*NAMES, "fp16", "fp4"], hint=f"one of: {', '.join(NAMES)}")
     return _KNOWN[key][experts]

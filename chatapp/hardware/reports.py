@@ -6,12 +6,13 @@ import datetime
 from typing import Any
 
 from chatapp.errors import UsageError
-from chatapp.hardware.calibration import Calibration, Comparison, Summary, Use, summarize
+from chatapp.hardware.calibration import CAVEAT, Calibration, Comparison, Summary, Use, summarize
 from chatapp.hardware.explain import Explanation, text_lines
 from chatapp.hardware.facts import Fact, FactBook, Record
 from chatapp.hardware.measurements import Measurement
 from chatapp.hardware.memory import kv_bytes_per_token, weight_bytes
 from chatapp.hardware.models import read_model
+from chatapp.hardware.parameters import KINDS
 from chatapp.hardware.predict import Estimate, Prediction, predict
 from chatapp.hardware.small_or_fast import Tradeoff
 from chatapp.hardware.systems import read_system
@@ -237,7 +238,7 @@ def calibration_lines(calibration: Calibration, *, given: bool) -> list[str]:
         out += [f"  {row.id} (line {row.line}): {row.reason}" for row in calibration.unmapped] + [""]
     out += _summary_lines(calibration, uses[:1] if given else uses[:2])
     if not given:
-        out += ["", "Rule: " + calibration.parameters.rule]
+        out += ["", "Rule: " + calibration.parameters.rule, CAVEAT]
     return out
 
 
@@ -279,11 +280,10 @@ def _summary_lines(calibration: Calibration, uses: tuple[Use, ...]) -> list[str]
     cells = []
     for use in uses:
         cells.append(["all", use, *_summary_cells(summarize(calibration.of(use)))])
-        for family in calibration.parameters.families:
-            summary = summarize(calibration.of(use, family))
-            if summary:
-                cells.append([family, use, *_summary_cells(summary)])
-    head = ["family", "rows", "n", "median error", "90th percentile", "in 90 % interval"]
+        groups = {kind: calibration.of(use, kind=kind) for kind in KINDS}
+        groups |= {family: calibration.of(use, family=family) for family in calibration.parameters.families}
+        cells += [[name, use, *_summary_cells(summarize(rows))] for name, rows in groups.items() if rows]
+    head = ["of", "rows", "n", "median error", "90th percentile", "in 90 % interval"]
     return table(head, cells, right=(2, 3, 4, 5))
 
 

@@ -44,6 +44,7 @@ def test_the_json_has_what_the_contract_names(report):
     assert row["held_out"] is False
     assert data["summary"]["held_out"]["n"] == len(report.of("held out"))
     assert data["summary"]["unseen"] is None
+    assert sum(data["kinds"][kind]["held_out"]["n"] for kind in data["kinds"]) == data["summary"]["held_out"]["n"]
 
 
 def test_a_file_is_reported_as_unseen_with_what_could_not_be_mapped(tmp_path):

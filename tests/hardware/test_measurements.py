@@ -93,7 +93,9 @@ def test_a_wafer_row_without_chips_takes_the_smallest_number(tmp_path):
     row = {k: v for k, v in ROW.items() if k not in ("chips", "tokens_per_step")} | {"system_id": '"cs3"'}
     [found], _ = read(tmp_path, row)
     assert found.setup.chips == 15
-    assert found.setup.endpoint  # a wafer that states no speculation is a hosted service
+    assert found.setup.endpoint  # published wafer rows are of hosted services,
+    [research], _ = read(tmp_path, row | {"endpoint": "false"})  # unless they say that they are not
+    assert not research.setup.endpoint
 
 
 def test_at_least_a_third_is_held_out_whole_runs_and_no_claim():

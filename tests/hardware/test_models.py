@@ -81,5 +81,12 @@ def test_a_models_own_precision_is_its_default():
 
 def test_precisions_have_the_names_people_use():
     dense = find_model(load_facts(()), "llama-3.1-8b")
-    for written, meant in (("FP16", "bf16"), ("16-bit", "bf16"), ("fp4", "nvfp4"), ("w4a16", "int4"), ("8-bit", "fp8")):
+    for written, meant in (
+        ("FP16", "bf16"),
+        ("16-bit", "bf16"),
+        ("fp4", "nvfp4"),
+        ("w4a16", "int4"),
+        ("8-bit", "fp8"),
+        ("INT4 weights, FP8 KV", "int4"),
+    ):
         assert dense.precision(written).name == meant

@@ -68,7 +68,9 @@ def test_the_calibration_report_shows_both_residuals_and_the_rule():
     for title in ("Fitted", "Held out", "Claims: never fitted", "their own source does not trust", "Rule: "):
         assert title in text
     assert "cerebras-kimi-k2.6-speed" in text
-    summary = text[text.index("family ") :]
+    assert "had all published rows in view" in text
+    summary = text[text.index("median error") :]
+    assert "ttft" in summary
     assert "held out" in summary
     assert "fitted" in summary
 
