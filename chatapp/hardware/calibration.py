@@ -70,9 +70,13 @@ class Calibration:
     unmapped: tuple[Unmapped, ...]
     parameters: ParameterFile
 
-    def of(self, use: Use, family: str | None = None) -> list[Comparison]:
-        """Return the rows of one use, of one family or all."""
-        return [c for c in self.comparisons if c.use == use and (family is None or c.row.setup.system.family == family)]
+    def of(self, use: Use, *, family: str | None = None, kind: str | None = None) -> list[Comparison]:
+        """Return the rows of one use; of one family, or one kind of figure (speed, ttft, throughput), where asked."""
+        return [
+            c
+            for c in self.comparisons
+            if c.use == use and family in (None, c.row.setup.system.family) and kind in (None, WIDTH_OF[c.row.kind])
+        ]
 
 
 def summarize(comparisons: Iterable[Comparison]) -> Summary | None:
