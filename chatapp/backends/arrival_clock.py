@@ -7,7 +7,8 @@ then. Three things stand between that stamp and an honest arrival time, and each
   where it would lie after the read or before the socket was last seen empty: then somebody set the clock.
 * Segments that wait in the receive queue are merged and keep only the latest stamp. `TCP_INFO` counts data segments:
   where exactly one came since the socket was last seen empty, the stamp is exact; else the arrivals lie somewhere
-  between that moment and the stamp, and that interval is the uncertainty.
+  between that moment and the stamp, and that interval is the uncertainty. It is narrowed by how long this thread has
+  been awake since it last went to sleep: data that arrived in its sleep would have woken it (see `awake_time`).
 * The first segment of a machine's first stamped socket may bear no stamp, since the kernel switches stamping on in the
   background. A socket that is held open keeps it switched on; a missing stamp is answered by the process clock.
 """
@@ -21,6 +22,7 @@ import time
 from functools import cache
 from typing import NamedTuple
 
+from chatapp.backends.awake_time import awake_ns
 from chatapp.stream.events import ArrivalSource
 
 SO_TIMESTAMPNS = 35
@@ -45,6 +47,14 @@ class Segment(NamedTuple):
     source: ArrivalSource = "process"
 
 
+FIRST_WAITS = 4
+"""Waits after a request before which the awake time is read whenever it was read last: the first text is worth it."""
+SAMPLE_NS = 5_000_000
+"""How often it is read afterwards: it costs 10 us."""
+MIN_SLEEP_NS = 100_000
+"""A difference between wall and awake time below this is no sleep, only the error of two clocks."""
+
+
 def supports_kernel_stamps() -> bool:
     """Return whether this OS stamps received TCP data."""
     return sys.platform == "linux"
@@ -66,6 +76,31 @@ class ArrivalClock:
         self._segments: int | None = 0
         """Data segments received when the queue was last known empty; None where that is not known."""
         self._stamped = kernel and supports_kernel_stamps() and _switch_on(sock)
+        self._first_waits = 0
+        self._rested_ns = 0
+        """When the awake time was read last, and what it was then; None where it is not counted."""
+        self._awake_ns: int | None = None
+
+    def expect(self) -> None:
+        """Say that a request was sent: what comes next matters most."""
+        self._first_waits = FIRST_WAITS
+
+    def rest(self) -> None:
+        """Say that the event loop is about to wait for this socket, having read all that it was told of."""
+        now_ns = time.monotonic_ns()
+        if self._stamped and (self._first_waits or now_ns - self._rested_ns >= SAMPLE_NS):
+            self._first_waits = max(0, self._first_waits - 1)
+            self._rested_ns, self._awake_ns = now_ns, awake_ns()
+
+    def _earliest_ns(self, now_ns: int) -> int:
+        """Return the time before which nothing that is read now can have arrived."""
+        awake = awake_ns() if self._awake_ns is not None else None
+        if awake is None or self._awake_ns is None:
+            return self._empty_at_ns
+        awake -= self._awake_ns
+        if now_ns - self._rested_ns - awake < MIN_SLEEP_NS:
+            return self._empty_at_ns  # it never slept since: nothing is known of when it would have been woken
+        return max(self._empty_at_ns, now_ns - awake)
 
     def receive(self, max_bytes: int) -> Segment:
         """Read what is there.
@@ -102,7 +137,8 @@ class ArrivalClock:
             segment = Segment(data, now_ns, now_ns - self._empty_at_ns)
         else:
             stamp_ns = min(max(stamp_ns, self._empty_at_ns), now_ns)
-            segment = Segment(data, stamp_ns, 0 if alone else stamp_ns - self._empty_at_ns, "kernel")
+            uncertainty_ns = 0 if alone else max(0, stamp_ns - self._earliest_ns(now_ns))
+            segment = Segment(data, stamp_ns, uncertainty_ns, "kernel")
         self._note(len(data) < max_bytes, before_ns)
         return segment
 

@@ -198,6 +198,7 @@ class TcpStream(TimedStream):
         return segment
 
     async def _wait(self, timeout: float | None) -> None:
+        self._clock.rest()
         self._waiter = waiter = self._loop.create_future()
         # A bare timer: asyncio.timeout costs several times as much, and this runs once per chunk.
         timer = None if timeout is None else self._loop.call_later(timeout, _expire, waiter)
@@ -220,6 +221,7 @@ class TcpStream(TimedStream):
             except OSError as exc:
                 raise httpcore2.WriteError(str(exc)) from exc
             view = view[sent:]
+        self._clock.expect()
 
     async def _until_writable(self, timeout: float | None) -> None:
         writable = self._loop.create_future()

@@ -6,11 +6,14 @@ import select
 import socket
 import struct
 import sys
+import threading
 import time
 
 import pytest
 
-from chatapp.backends.arrival_clock import SO_TIMESTAMPNS, ArrivalClock
+from chatapp.backends import arrival_clock
+from chatapp.backends.arrival_clock import FIRST_WAITS, SO_TIMESTAMPNS, ArrivalClock
+from chatapp.backends.awake_time import awake_ns
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux stamps received TCP data")
 
@@ -168,3 +171,64 @@ def test_an_old_kernel_does_not_count_segments():
 
 def test_a_sandbox_that_refuses_the_option_is_read_by_the_process_clock():
     assert ArrivalClock(FakeSocket([], refuse=True)).receive(10).source == "process"
+
+
+@linux
+def test_a_thread_that_slept_was_woken_by_the_first_of_merged_segments(socket_pair):
+    if awake_ns() is None:
+        pytest.skip("this kernel does not count awake time")
+    ours, peer = socket_pair
+    clock = ArrivalClock(ours)
+    peer.send(b"a")
+    wait_for_data(ours)
+    clock.receive(100)
+    clock.expect()
+    clock.rest()
+    sent_ns = []
+
+    def send_later():
+        time.sleep(0.03)
+        sent_ns.append(time.monotonic_ns())
+        peer.send(b"b")
+        peer.send(b"c")
+
+    sender = threading.Thread(target=send_later)
+    sender.start()
+    wait_for_data(ours)  # asleep until the first of the two
+    sender.join()
+    merged = clock.receive(100)
+    assert merged.data == b"bc"
+    earliest_ns = merged.at_ns - merged.uncertainty_ns
+    # The bound excludes the sleep. It may lie after the send by the time a processor took to be woken, and by the
+    # sender's hold on Python's global lock.
+    assert earliest_ns > sent_ns[0] - 25_000_000
+    assert merged.uncertainty_ns < 28_000_000
+
+
+@linux
+def test_without_sleep_the_last_reading_is_the_bound(socket_pair):
+    ours, peer = socket_pair
+    clock = ArrivalClock(ours)
+    peer.send(b"a")
+    wait_for_data(ours)
+    clock.receive(100)
+    emptied_ns = time.monotonic_ns()
+    peer.send(b"b")
+    peer.send(b"c")
+    clock.expect()
+    clock.rest()
+    merged = clock.receive(100)
+    assert merged.at_ns - merged.uncertainty_ns <= emptied_ns
+
+
+@linux
+def test_the_awake_time_is_read_rarely(socket_pair, monkeypatch):
+    ours, _peer = socket_pair
+    clock = ArrivalClock(ours)
+    read = []
+    monkeypatch.setattr(arrival_clock, "awake_ns", lambda: read.append(1) or 0)
+    clock.rest()
+    clock.expect()
+    for _ in range(50):
+        clock.rest()
+    assert FIRST_WAITS <= len(read) <= FIRST_WAITS + 3

@@ -312,8 +312,8 @@ def _line(row: dict[str, Any]) -> str:
     load = f"  cpu {row['cpu_share']:.0%}" if "cpu_share" in row else ""
     return (
         f"{row['row']:32} {row['transport']:5} {screen:6} "
-        f"TTFT {row['true_ttft_ms']:8.3f} err p50 {row['ttft_error_p50_ms']:+.3f} p99 {row['ttft_error_p99_ms']:.3f} ms "
-        f"{row['true_tps']:9.1f} tok/s err p50 {row['speed_error_p50']:.3%} max {row['speed_error_max']:.3%}  "
+        f"TTFT {row['true_ttft_ms']:8.3f} err p50 {row['ttft_error_p50_ms']:+.3f} p99 {row['ttft_error_p99_ms']:.3f} ms"
+        f" {row['true_tps']:9.1f} tok/s err p50 {row['speed_error_p50']:.3%} max {row['speed_error_max']:.3%}  "
         f"kernel {row['kernel_share']:.0%} doubtful {row['doubtful_share']:.0%}{load}"
     )
 

@@ -20,7 +20,8 @@ from chatapp.recording.reader import Recording
 from chatapp.stream.answer import Answer
 
 ROWS, COLUMNS = 40, 120
-START_S = 6.0
+START_S = 30.0
+QUIET_S = 1.0
 ANSWER_S = 60.0
 
 
@@ -45,9 +46,9 @@ def ask_on_screen(base_url: str, model: str, prompts: int, *, trusted: Path | No
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True)
         os.close(slave)
-        threading.Thread(target=_drain, args=(master,), daemon=True).start()
+        terminal = _Terminal(master)
         try:
-            time.sleep(START_S)
+            terminal.wait_until_painted()
             for number in range(prompts):
                 os.write(master, b"go on\r")
                 _wait_for_answer(record, number + 1)
@@ -63,13 +64,30 @@ def ask_on_screen(base_url: str, model: str, prompts: int, *, trusted: Path | No
         return [_replayed(answer) for answer in _answers(record)]
 
 
-def _drain(master: int) -> None:
-    """Be the terminal: take everything that is painted."""
-    try:
-        while os.read(master, 1 << 16):
-            pass
-    except OSError:
-        return
+class _Terminal:
+    """Takes everything that is painted."""
+
+    def __init__(self, master: int) -> None:
+        self._master = master
+        self._painted = 0
+        self._last = time.monotonic()
+        threading.Thread(target=self._drain, daemon=True).start()
+
+    def _drain(self) -> None:
+        try:
+            while data := os.read(self._master, 1 << 16):
+                self._painted += len(data)
+                self._last = time.monotonic()
+        except OSError:
+            return
+
+    def wait_until_painted(self) -> None:
+        """Return when a screen has been painted and nothing more comes."""
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            if self._painted > ROWS * COLUMNS // 2 and time.monotonic() - self._last > QUIET_S:
+                return
+            time.sleep(0.1)
 
 
 def _wait_for_answer(record: Path, count: int) -> None:
