@@ -10,12 +10,18 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from chatapp.text.sanitize import sanitize_line
+
 _ALLOWED = re.compile(r"\x1b\[[0-9;:]*[A-HJKSTfm]")
 """Moving, erasing, scrolling, colours: all that a picture needs."""
 _SEQUENCE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])|\x9b[0-?]*[ -/]*[@-~]"
 )
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
+
+
+_BEGIN = "\x1b[?25l\x1b[2J"
+"""An app on the full screen shows no cursor of the terminal's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +64,14 @@ def cast_lines(
     if timestamp is not None:
         header["timestamp"] = timestamp
     if title:
-        header["title"] = title
+        header["title"] = sanitize_line(title)
     yield json.dumps(header, ensure_ascii=False) + "\n"
+    yield json.dumps([0.0, "o", _BEGIN]) + "\n"
     written_us = 0
     for output in outputs:
         at_us = max(written_us, output.at_ns // 1000)
         # Version 3 counts from the line before; whole microseconds sum without error.
         time_us = at_us - written_us if version == 3 else at_us
         written_us = at_us
-        text = output.text if output.marker else clean_output(output.text)
+        text = sanitize_line(output.text) if output.marker else clean_output(output.text)
         yield json.dumps([time_us / 1e6, "m" if output.marker else "o", text], ensure_ascii=False) + "\n"

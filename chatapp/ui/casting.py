@@ -86,7 +86,7 @@ async def cast_app(
             await _painted(app)
             written = "".join(driver.outputs)
             driver.outputs.clear()
-            if written:
+            if written.strip("\n"):
                 outputs.append(Output(clock.now_ns() - start_ns, written))
             if ended():
                 left -= 1
