@@ -105,24 +105,21 @@ class FrameTimer:
 
     @classmethod
     def of(cls, app: App[object]) -> FrameTimer:
-        """Return the app's timer, made on first use. An app may set `fps` beforehand by `configure`."""
+        """Return the app's timer, made on first use for the place the app is shown at."""
         timer = cls._timers.get(app)
-        return timer if timer is not None else cls.configure(app)
+        if timer is None:
+            timer = cls._timers[app] = cls(app, frame_rate())
+        return timer
 
     @classmethod
     def configure(cls, app: App[object], *, fps: float | None = None, reduced_motion: bool = False) -> FrameTimer:
-        """Set the app's frame rate, by default what `frame_rate` says; sources stay."""
+        """Set the app's frame rate, by default what `frame_rate` says; return its timer."""
+        timer = cls.of(app)
         rate = fps if fps is not None else frame_rate(reduced_motion=reduced_motion)
-        old = cls._timers.get(app)
-        if old is not None and old.fps == rate:
-            return old
-        timer = cls(app, rate)
-        cls._timers[app] = timer
-        if old is not None:
-            old._timer.stop()
-            timer._sources = old._sources
-            timer.garbage = old.garbage
-            timer.wake()
+        if rate != timer._fps:
+            timer._fps = rate
+            timer._timer.stop()
+            timer._timer = app.set_interval(1 / rate, timer._tick, name="frame", pause=not timer._awake)
         return timer
 
     @property

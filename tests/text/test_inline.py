@@ -186,3 +186,17 @@ def test_any_split_comes_to_the_same(source, data):
     inline.close()
     inline.settle()
     assert styled(inline.plain, inline.marks) == read(source)
+
+
+def test_emphasis_over_an_open_bracket_waits_for_it():
+    inline = Inline()
+    for character in "*a [b* c](u) *d*":
+        inline.append(character)
+        inline.settle()
+    inline.close()
+    inline.settle()
+    assert styled(inline.plain, inline.marks) == "*a <link|b* c> <em|d>"
+
+
+def test_emphasis_out_of_reach_of_its_opener_is_text():
+    assert read("*a " + "b" * 2100 + " *c* d*") == "*a " + "b" * 2100 + " <em|c> d*"

@@ -39,7 +39,7 @@ class Search:
         self.matches = []
         self._by_entry = {}
         for index, entry in enumerate(self._transcript.entries):
-            if self._needle and not entry.hidden and _may_hold(entry, self._needle):
+            if self._needle.strip() and not entry.hidden and _may_hold(entry, self._needle):
                 for match in _matches_in(self._transcript, index, self._needle):
                     self._by_entry.setdefault(index, []).append(len(self.matches))
                     self.matches.append(match)

@@ -22,7 +22,8 @@ class Inbox:
     def __init__(self, write: Callable[[str, Channel], None]) -> None:
         self._write = write
         self._waiting: deque[tuple[str, Channel] | Callable[[], None]] = deque()
-        self._carriage_return = False
+        self._channel: Channel = "answer"
+        self._carriage_return = ""
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -38,48 +39,37 @@ class Inbox:
     def clear(self) -> None:
         """Forget what waits."""
         self._waiting.clear()
-        self._carriage_return = False
+        self._carriage_return = ""
 
     def drain(self, portion: int = PORTION) -> None:
         """Hand on up to about `portion` characters, pieces of one channel joined."""
         waiting = self._waiting
         parts: list[str] = []
-        channel: Channel = "answer"
         size = 0
         while waiting and size < portion:
             item = waiting.popleft()
             if callable(item):
-                self._hand_on(parts, channel)
+                self._hand_on(parts, more=False)
                 item()
                 continue
-            text, its_channel = item
-            if parts and its_channel != channel:
-                self._hand_on(parts, channel)
-            channel = its_channel
+            text, channel = item
+            if channel != self._channel:
+                self._hand_on(parts, more=False)
+                self._channel = channel
             if size + len(text) > portion:
                 waiting.appendleft((text[portion - size :], channel))
                 text = text[: portion - size]
             size += len(text)
             parts.append(text)
-        self._hand_on(parts, channel)
+        self._hand_on(parts, more=True)
 
-    def _hand_on(self, parts: list[str], channel: Channel) -> None:
-        if not parts:
-            return
-        text = "".join(parts)
+    def _hand_on(self, parts: list[str], *, more: bool) -> None:
+        text = self._carriage_return + "".join(parts)
         parts.clear()
-        if self._carriage_return:
-            text = "\r" + text
-            self._carriage_return = False
-        if "\r" in text:
+        self._carriage_return = ""
+        if more and text.endswith("\r"):
             # A line of a Windows text ends in two characters, which two pieces may share.
-            if text[-1] == "\r" and self._waiting_text():
-                self._carriage_return = True
-                text = text[:-1]
-            text = text.replace("\r\n", "\n")
+            self._carriage_return = "\r"
+            text = text[:-1]
         if text:
-            self._write(sanitize(text), channel)
-
-    def _waiting_text(self) -> bool:
-        """Whether the character behind a carriage return may still come."""
-        return not self._waiting or not callable(self._waiting[0])
+            self._write(sanitize(text.replace("\r\n", "\n")), self._channel)
