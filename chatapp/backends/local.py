@@ -224,17 +224,15 @@ class LocalBackend:
 
 
 async def _fill_cache(chat: ChatBackend) -> Failed | None:
-    """Let the server read its few-shot prompt in each slot, which the first answers would otherwise wait for."""
-    await chat.warm()
+    """Let the server read its few-shot prompt, which the first answer would otherwise wait for."""
+    from chatapp.backends.openai_chat import warm_sdk
 
-    async def ask() -> Failed | None:
-        outcome: Event | None = None
-        async with aclosing(chat.stream(Request((Message("user", "Hello"),), max_output_tokens=1))) as events:
-            async for event in events:
-                outcome = event
-        return outcome if isinstance(outcome, Failed) else None
-
-    return next((failure for failure in await asyncio.gather(ask(), ask()) if failure is not None), None)
+    await warm_sdk()
+    outcome: Event | None = None
+    async with aclosing(chat.stream(Request((Message("user", "Hello"),), max_output_tokens=1))) as events:
+        async for event in events:
+            outcome = event
+    return outcome if isinstance(outcome, Failed) else None
 
 
 def _not_started(message: str) -> Failed:

