@@ -30,8 +30,8 @@ class Heights:
         self._sums.append(total)
         self.total += height
 
-    def set(self, index: int, height: int) -> int:
-        """Change a height; return by how much."""
+    def set(self, index: int, height: int) -> None:
+        """Change a height."""
         change = height - self._values[index]
         if change:
             self._values[index] = height
@@ -40,7 +40,6 @@ class Heights:
             while at < len(self._sums):
                 self._sums[at] += change
                 at += at & -at
-        return change
 
     def start(self, index: int) -> int:
         """Return the sum of the heights before an index."""

@@ -10,7 +10,8 @@ new prompt takes it up again. What is above the reader's place never moves.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import ClassVar
 
 from textual.geometry import Region, Size
@@ -69,8 +70,11 @@ class RowView(ScrollView, can_focus=True):
         self._painter = RowPainter(self)
         self._strips: dict[tuple[int, int, int], Strip] = {}
         self._top = 0
+        self._shown_top = -1
+        """The top as of the last repaint that was asked for."""
         self._area = Size(0, 0)
         """Its cells, the column of the scrollbar included. `size` walks the DOM, several times a frame."""
+        self._measured = False
         self._timer: FrameTimer | None = None
         self._scrollbar_told = 0.0
 
@@ -97,7 +101,7 @@ class RowView(ScrollView, can_focus=True):
     def repaint(self) -> None:
         """Paint all anew, nothing from the cache."""
         self._strips.clear()
-        self.refresh(self._area.region)
+        self.refresh()
 
     # The frame.
 
@@ -116,25 +120,36 @@ class RowView(ScrollView, can_focus=True):
     def on_frame(self) -> bool:
         """Take in what waits and ask for a repaint of what changed."""
         plain = self.colours.waiting
-        streaming = self.take_in()
-        self.colours.begin_frame(streaming=streaming)
-        if not streaming:
-            if self.transcript.settled and not plain:
-                return False
-            keep, _offset = self.transcript.heights.locate(self._top)
-            self._top += self.transcript.settle(keep)
+        with self.keeping_place():
+            streaming = self.take_in()
+            self.colours.begin_frame(streaming=streaming)
+            if not streaming:
+                if self.transcript.settled and self._measured and not plain:
+                    return False
+                self.transcript.settle()
         self.show_change()
         if plain:
-            self.refresh(self._area.region)
+            self._refresh_from(0)
         return True
+
+    @contextmanager
+    def keeping_place(self) -> Iterator[None]:
+        """Keep the rows on the screen in their place while heights above them change."""
+        heights = self.transcript.heights
+        index = heights.locate(self._top)[0]
+        before = heights.start(index)
+        yield
+        self._top += self.transcript.heights.start(index) - before
 
     def show_change(self) -> None:
         """Bring scroll position and screen up to date with the transcript."""
+        if not self._measured:
+            self._measure()
         transcript = self.transcript
         height = self._area.height
         if not height:
             return
-        old_top = self._top
+        old_top = self._shown_top
         if self.following:
             transcript.ensure_end(height)
             end = max(0, transcript.total - height)
@@ -146,15 +161,19 @@ class RowView(ScrollView, can_focus=True):
             transcript.ensure_rows(self._top, height)
             self._top = max(0, min(self._top, transcript.total - height))
         self._publish(height)
+        self._shown_top = self._top
         changed = transcript.take_change()
-        if changed is not None:
-            if self._top != old_top:
-                self.refresh(self._area.region)
-            elif changed < self._top + height:
-                first = max(0, changed - self._top)
-                self.refresh(Region(0, first, self._area.width, height - first))
-        elif self._top != old_top:
-            self.refresh(self._area.region)
+        if self._top != old_top:
+            self._refresh_from(0)
+        elif changed is not None and changed < self._top + height:
+            self._refresh_from(max(0, changed - self._top))
+
+    def _refresh_from(self, first: int) -> None:
+        """Ask for a repaint of the rows of the screen from one on."""
+        if first and self.styles.gutter.totals == (0, 0):
+            self.refresh(Region(0, first, self._area.width, self._area.height - first))
+        else:
+            self.refresh()
 
     def _publish(self, height: int) -> None:
         """Let Textual know size and place, without the layout that assigning them would cause.
@@ -223,9 +242,14 @@ class RowView(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         """Wrap for the new width what is on screen, keeping the reader's place; the rest when there is time."""
-        self._area = self.size
-        if self.show_vertical_scrollbar:
-            self._area += Size(self.scrollbar_size_vertical, 0)  # text keeps its width when the bar comes and goes
+        self._measure()
+        self.show_change()
+        self.repaint()
+        self.wake()
+
+    def _measure(self) -> None:
+        self._measured = True
+        self._area = self._content_area()
         width = max(1, self._area.width - 1 - self.margin * 2)
         transcript = self.transcript
         if width != transcript.width:
@@ -238,10 +262,13 @@ class RowView(ScrollView, can_focus=True):
                 self._top = transcript.heights.start(index) + (offset * after // before if before else 0)
             if self.is_attached:
                 self.screen.clear_selection()
-            self.laid_out_anew()
-        self.show_change()
-        self.repaint()
-        self.wake()
+            with self.keeping_place():
+                self.laid_out_anew()
+
+    def _content_area(self) -> Size:
+        # With the column of the scrollbar, so that text keeps its width when the bar comes and goes.
+        bar = self.scrollbar_size_vertical if self.show_vertical_scrollbar else 0
+        return self.size + Size(bar, 0)
 
     def laid_out_anew(self) -> None:
         """Follow up on a change of width: places in rows are no longer valid."""
@@ -258,10 +285,15 @@ class RowView(ScrollView, can_focus=True):
         super().notify_style_update()
         self._painter.forget()
         self._strips.clear()
+        self._measured = False
+        self.wake()
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """Return strips straight from the cache, past Textual's own for borders and padding, half of a frame's cost."""
         if self.styles.gutter.totals != (0, 0):
+            if self._area != self._content_area():  # a border that has come since: it sends no Resize
+                self._measured = False
+                self.wake()
             return super().render_lines(crop)
         width = self._area.width
         strips = self._paint(crop.y, crop.height, width)

@@ -155,8 +155,9 @@ class StreamPane(RowView):
 
     def toggle_reasoning(self) -> None:
         """Fold all reasoning away, or open it."""
-        self._turns.toggle_reasoning()
-        self.laid_out_anew()
+        with self.keeping_place():
+            self._turns.toggle_reasoning()
+            self.laid_out_anew()
         self.show_change()
 
     def find(self, text: str) -> int:
@@ -168,7 +169,8 @@ class StreamPane(RowView):
         Returns:
             The number of matches.
         """
-        self._search = Search(self.transcript, text) if text else None
+        with self.keeping_place():
+            self._search = Search(self.transcript, text) if text else None
         if self._search is not None and self._search.matches:
             self._search.go_to_row(self.top)
             self._show_match()
@@ -184,7 +186,8 @@ class StreamPane(RowView):
     def find_next(self, by: int = 1) -> None:
         """Go to the next match, round the end; to the previous with -1."""
         if self._search is not None:
-            self._search.refresh()
+            with self.keeping_place():
+                self._search.refresh()
             self._search.step(by)
             self._show_match()
             self.repaint()

@@ -134,17 +134,18 @@ class Transcript:
         self.heights.set(index, layout.height)
         self.changed_from = min(self.changed_from, self.heights.start(index) + min(stable, layout.stable))
 
-    def ensure(self, index: int) -> int:
-        """Make an entry's height exact; return by how much it changed."""
+    def ensure(self, index: int) -> None:
+        """Make an entry's height exact."""
         entry = self.entries[index]
         if entry.exact:
-            return 0
+            return
         entry.exact = True
         self._unsettled -= 1
         if entry.hidden:
-            return self.heights.set(index, 0)
+            self.heights.set(index, 0)
+            return
         entry.layout = layout_of(entry.block, self._width_for(entry.block), self._colours)
-        return self.heights.set(index, entry.layout.height)
+        self.heights.set(index, entry.layout.height)
 
     def ensure_rows(self, top: int, count: int) -> None:
         """Make the entries exact that are seen in `count` rows from `top`; what is above `top` stays as it is."""
@@ -163,28 +164,20 @@ class Transcript:
             self.ensure(index)
             count -= self.heights[index]
 
-    def settle(self, keep: int, budget_s: float = 0.003) -> int:
+    def settle(self, budget_s: float = 0.003) -> None:
         """Make more heights exact, the last first, for a little while.
 
         Args:
-            keep: the index of the entry at the top of the screen.
             budget_s: how long it may take, in seconds.
-
-        Returns:
-            By how many rows the entries before `keep` have grown.
         """
         until = time.perf_counter() + budget_s
-        moved = 0
         while self._unsettled:
             if self._settle_at < 0:
                 self._settle_at = len(self.entries) - 1
-            change = self.ensure(self._settle_at)
-            if self._settle_at < keep:
-                moved += change
+            self.ensure(self._settle_at)
             self._settle_at -= 1
             if time.perf_counter() > until:
                 break
-        return moved
 
     def resize(self, width: int) -> None:
         """Change the width: nothing is laid out again before it is looked at."""

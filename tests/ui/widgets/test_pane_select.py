@@ -25,7 +25,7 @@ def transcript():
     section.stream.finish()
     made.sync(section)
     while not made.settled:
-        made.settle(0)
+        made.settle()
     return made
 
 
