@@ -97,11 +97,13 @@ class _Reader:
     async def read_stream(self, chat: ChatDecoder) -> AsyncGenerator[Event, None]:
         sse = SseDecoder()
         source_warned = False
-        began_ns = turn_ns = time.monotonic_ns()
+        began_ns = time.monotonic_ns()
+        busy_ns = 0  # spent decoding since the event loop last had its turn from here
         seen = 0
         while True:
             try:
                 segment = await self._next(chat, began_ns)
+                busy_ns -= time.monotonic_ns()
                 if segment is None:
                     async for event in self._end_without_done(chat, seen):
                         yield event
@@ -128,9 +130,10 @@ class _Reader:
                     for event in self._finish(chat, segment.at_ns, chat.finish_reason or "stop"):
                         yield event
                     return
-            if time.monotonic_ns() - turn_ns > TURN_NS:
+            busy_ns += time.monotonic_ns()
+            if busy_ns > TURN_NS:
                 await asyncio.sleep(0)
-                turn_ns = time.monotonic_ns()
+                busy_ns = 0
 
     async def _next(self, chat: ChatDecoder, began_ns: int) -> Segment | None:
         now_ns = time.monotonic_ns()

@@ -121,24 +121,16 @@ class ArrivalClock:
         # Between two readings of the monotonic clock, so that the pair's own error is known to be under half their gap.
         real_ns = time.time_ns()
         offset_ns = (now_ns + time.monotonic_ns()) // 2 - real_ns
-        stamp_ns = next(
-            (
-                seconds * 1_000_000_000 + nanoseconds + offset_ns
-                for level, kind, value in ancillary
-                if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS and len(value) >= _TIMESPEC.size
-                for seconds, nanoseconds in [_TIMESPEC.unpack_from(value)]
-            ),
-            None,
-        )
+        stamp_ns = _stamp_of(ancillary)
         self._bytes_read += len(data)
         alone = self._was_alone(len(data))
         # 20 us: the stamp is taken by another processor, and NTP slews both clocks between the readings.
-        if stamp_ns is None or not self._empty_at_ns - 20_000 <= stamp_ns <= now_ns + 20_000:
+        if stamp_ns is None or not self._empty_at_ns - 20_000 <= stamp_ns + offset_ns <= now_ns + 20_000:
             segment = Segment(data, now_ns, now_ns - self._empty_at_ns)
         else:
-            stamp_ns = min(max(stamp_ns, self._empty_at_ns), now_ns)
-            uncertainty_ns = 0 if alone else max(0, stamp_ns - self._earliest_ns(now_ns))
-            segment = Segment(data, stamp_ns, uncertainty_ns, "kernel")
+            at_ns = min(max(stamp_ns + offset_ns, self._empty_at_ns), now_ns)
+            uncertainty_ns = 0 if alone else max(0, at_ns - self._earliest_ns(now_ns))
+            segment = Segment(data, at_ns, uncertainty_ns, "kernel")
         self._note(len(data) < max_bytes, before_ns)
         return segment
 
@@ -159,6 +151,16 @@ class ArrivalClock:
         complete = _BYTES_RECEIVED.unpack_from(info, 128)[0] == self._bytes_read
         self._segments = segments if complete else None
         return known is not None and segments - known == 1
+
+
+def _stamp_of(ancillary: list[tuple[int, int, bytes]]) -> int | None:
+    """Return the kernel's stamp in ns of CLOCK_REALTIME, None where it gave none."""
+    for level, kind, value in ancillary:
+        if kind == SO_TIMESTAMPNS and level == socket.SOL_SOCKET and len(value) >= _TIMESPEC.size:
+            seconds, nanoseconds = _TIMESPEC.unpack_from(value)
+            stamp_ns: int = seconds * 1_000_000_000 + nanoseconds
+            return stamp_ns
+    return None
 
 
 def _switch_on(sock: socket.socket) -> bool:
