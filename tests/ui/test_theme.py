@@ -32,7 +32,7 @@ def test_every_theme_gives_every_meaning_a_colour(theme):
 
 
 @pytest.mark.parametrize("theme", OPAQUE, ids=lambda theme: theme.name)
-@pytest.mark.parametrize("name", ["speed", "simulated", "live", "person", "quiet"])
+@pytest.mark.parametrize("name", ["speed", "simulated", "live", "person", "quiet", "foreground-muted"])
 @pytest.mark.parametrize("ground", ["background", "surface", "panel"])
 def test_what_must_be_read_can_be_read(theme, name, ground):
     wanted = 7.0 if theme.name == "chatapp-contrast" else 4.5  # WCAG AAA and AA

@@ -113,8 +113,9 @@ def _heading(view: PanelView, width: int) -> list[_Row]:
         return [_Row(Content.styled(cut(view.label or "no backend yet", width), "$quiet"), 0)]
     mark, colour = KIND_MARKS[view.kind]
     label = Content.assemble((f"{mark} ", colour), (cut(sanitize_line(view.label), width - 2), "bold"))
-    note = cut(sanitize_line(view.note or view.kind), width - 2)
-    return [_Row(label, 0), _Row(Content.assemble("  ", (note, colour)), 1)]
+    note = sanitize_line(view.note or view.kind)
+    parts = [note] if columns(note) <= width - 2 else note.split(", ")
+    return [_Row(label, 0), *(_Row(Content.assemble("  ", (cut(part, width - 2), colour)), 1) for part in parts)]
 
 
 def _figure(view: PanelView, colour: str) -> list[_Row]:

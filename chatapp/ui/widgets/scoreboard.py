@@ -85,13 +85,20 @@ def board(ordered: Sequence[Score], width: int) -> list[Content]:
                     wording.speed(speed),
                     wording.short_seconds(score.of("ttft_ms")),
                     wording.short_seconds(score.of("e2e_ms")),
-                    wording.factor(ratio) if ratio is not None else "",
+                    _times(ratio),
                     width,
                 ),
                 colour,
             )
         )
     return lines
+
+
+def _times(ratio: float | None) -> str:
+    """Return a factor in at most four columns, so that it keeps its distance from the time before it."""
+    if ratio is None:
+        return ""
+    return wording.factor(ratio) if ratio < 9.95 else f"{ratio:.0f}×"
 
 
 def _columns(speed: str, ttft: str, e2e: str, ratio: str, width: int) -> str:
