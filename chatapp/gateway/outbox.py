@@ -1,4 +1,4 @@
-"""What one connection still has to be sent: control frames first in, text joined until it is its turn.
+"""What one connection still has to be sent: control frames at once, text joined until it is its turn.
 
 Text waits as text, not as frames: whatever has come for a stream since its last frame goes out as one delta with every
 arrival in it. So a slow reader gets fewer, longer frames and loses nothing, and what is held is bounded by pausing the
@@ -8,210 +8,270 @@ upstream instead of by dropping.
 from __future__ import annotations
 
 import asyncio
-import time
+from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from chatapp.protocol.responses_server import ResponseEncoder
 from chatapp.stream.events import Arrival, Channel, Delta
 
-TICK_NS = 5_000_000
+TICK_S = 0.005
 """At most one frame a stream in this time: 200 a second are more than any screen shows."""
 
-SEND_DEADLINE_S = 10.0
-"""A client whose connection takes nothing for so long is dropped. websockets alone never drops it: its keepalive waits
-for the same full buffer (measured on 17.4)."""
-
 MOST_HELD = 128 * 1024
-"""Characters and arrivals held for one connection before its upstreams are paused; about as many bytes."""
+"""Bytes of text and arrivals held for one connection before its upstreams are paused."""
 
-_ARRIVAL_COST = 24
-_YIELD_EVERY = 64
+LONGEST_FRAME = 16 * 1024
+SHORTEST_FRAME = 256
+"""Bytes of text and arrivals in one frame: below, the frame's own 200 bytes would cost more than they carry."""
+
+_ARRIVAL_BYTES = 32
+_ROW_BYTES = 14
+"""Of one arrival in a frame: `[1234567,5,1],`."""
+
+_JOIN_EVERY = 64
+"""Parts after which they are joined: a short string of Python's costs ten times its characters."""
 
 
-class Wire(Protocol):
-    """What frames are written to."""
+class Line(Protocol):
+    """What frames are sent over; `chatapp.gateway.peer.Peer` is one."""
 
-    async def send(self, message: bytes, *, text: bool | None = None) -> None:
-        """Send one frame; waits while the buffer is full."""
+    @property
+    def room(self) -> int:
+        """Bytes of text that may be sent now."""
+
+    def send(self, frames: Iterable[bytes]) -> None:
+        """Send frames at once."""
+
+
+class Run:
+    """Text of one channel that waits, with its arrivals in 32 bytes each."""
+
+    __slots__ = ("arrivals", "channel", "parts")
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.parts: list[str] = []
+        self.arrivals = array("q")
+
+    def add(self, text: str, arrivals: Iterable[Arrival]) -> None:
+        """Take more of it. A chunk as long as a book becomes several that arrived at one time."""
+        self.parts.append(text)
+        if len(self.parts) > _JOIN_EVERY:
+            self.parts = ["".join(self.parts)]
+        rows = self.arrivals
+        for arrival in arrivals:
+            length, tokens = arrival.characters, arrival.tokens
+            while length > LONGEST_FRAME:
+                rows.extend((arrival.at_ns, LONGEST_FRAME, tokens, arrival.uncertainty_ns))
+                length, tokens = length - LONGEST_FRAME, 0
+            rows.extend((arrival.at_ns, length, tokens, arrival.uncertainty_ns))
+
+    def take(self, most: int) -> tuple[str, list[Arrival]]:
+        """Return text with its arrivals, about `most` bytes of them but at least one, and keep the rest."""
+        rows = self.arrivals
+        taken: list[Arrival] = []
+        characters = size = 0
+        for at in range(0, len(rows), 4):
+            size += rows[at + 1] + _ROW_BYTES
+            if taken and size > most:
+                break
+            taken.append(Arrival(rows[at], rows[at + 1], rows[at + 2], rows[at + 3]))
+            characters += rows[at + 1]
+        del rows[: 4 * len(taken)]
+        text = "".join(self.parts)
+        self.parts = [text[characters:]] if characters < len(text) else []
+        return text[:characters], taken
 
 
 class TextStream:
-    """The text of one response that waits to be sent."""
+    """The text of one response on its way to a connection."""
+
+    __slots__ = ("encoder", "held", "hot", "queued", "runs", "tail")
 
     def __init__(self, encoder: ResponseEncoder) -> None:
         self.encoder = encoder
-        self.next_due_ns = 0
-        self.queued = False
+        self.runs: deque[Run] = deque()
         self.held = 0
-        """What waits, in about bytes."""
-        self._parts: list[str] = []
-        self._arrivals: list[Arrival] = []
-        self._channel: Channel = "answer"
-        self._earlier: list[tuple[Channel, str, list[Arrival]]] = []
+        self.hot = False
+        """A frame of it went out in this tick."""
+        self.queued = False
+        self.tail: Callable[[], Iterable[bytes]] | None = None
+        """Its last frames, made when all text before them has gone: frames are numbered as they are made."""
 
-    def add(self, delta: Delta) -> int:
-        """Take a delta; return what holding it costs, in about bytes."""
-        if self._parts and delta.channel != self._channel:
-            self._earlier.append((self._channel, "".join(self._parts), self._arrivals))
-            self._parts, self._arrivals = [], []
-        self._channel = delta.channel
-        self._parts.append(delta.text)
-        arrivals = delta.arrivals or (Arrival(delta.at_ns, len(delta.text), delta.tokens, delta.uncertainty_ns),)
-        self._arrivals.extend(arrivals)
-        cost = len(delta.text) + _ARRIVAL_COST * len(arrivals)
+    def add(self, delta: Delta, arrivals: Iterable[Arrival]) -> int:
+        """Keep a delta; return what that costs, in bytes."""
+        if not self.runs or self.runs[-1].channel != delta.channel:
+            self.runs.append(Run(delta.channel))
+        run = self.runs[-1]
+        before = len(run.arrivals)
+        run.add(delta.text, arrivals)
+        cost = len(delta.text) + (len(run.arrivals) - before) * 8
         self.held += cost
         return cost
 
-    def take(self) -> list[bytes]:
-        """Return the frames of everything that waits. All at once: a frame's number is its place on the wire."""
-        waiting = [*self._earlier, (self._channel, "".join(self._parts), self._arrivals)]
-        self._earlier, self._parts, self._arrivals, self.held = [], [], [], 0
-        return [
-            frame
-            for channel, text, arrivals in waiting
-            if text
-            for frame in self.encoder.delta(channel, text, arrivals)
-        ]
+    def take(self, room: int) -> list[bytes]:
+        """Return the next frames of what waits, about `room` bytes."""
+        run = self.runs[0]
+        text, arrivals = run.take(min(max(room, SHORTEST_FRAME), LONGEST_FRAME))
+        if not run.arrivals:
+            self.runs.popleft()
+        self.held = self.held - len(text) - len(arrivals) * _ARRIVAL_BYTES if self.runs else 0
+        return list(self.encoder.delta(run.channel, text, arrivals))
 
 
 class Ticker:
-    """The one shared tick: sends what has waited, on all connections. Runs only while something waits.
+    """The one shared tick: lets streams that have sent in this tick send again. Runs only while any have.
 
     A timer for each stream costs 20 to 43 us a frame; one for all, 12 to 17 (measured at 1,000 streams).
     """
 
-    def __init__(self) -> None:
-        self._waiting: set[Outbox] = set()
+    def __init__(self, tick_s: float = TICK_S) -> None:
+        self._tick_s = tick_s
+        self._hot: set[Outbox] = set()
         self._handle: asyncio.TimerHandle | None = None
 
     def watch(self, outbox: Outbox) -> None:
-        """Wake this outbox at the next tick."""
-        self._waiting.add(outbox)
+        """Call `outbox.tick` at the next tick."""
+        self._hot.add(outbox)
         if self._handle is None:
-            self._handle = asyncio.get_running_loop().call_later(TICK_NS / 1e9, self._tick)
+            self._handle = asyncio.get_running_loop().call_later(self._tick_s, self._tick)
+
+    def close(self) -> None:
+        """Stop."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
 
     def _tick(self) -> None:
         self._handle = None
-        waiting, self._waiting = self._waiting, set()
-        for outbox in waiting:
-            outbox.wake()
+        hot, self._hot = self._hot, set()
+        for outbox in hot:
+            outbox.tick()
 
 
 class Outbox:
-    """Everything that waits for one connection, and the task that sends it.
+    """Everything that waits for one connection.
 
     Args:
-        wire: the connection.
+        line: where frames go.
         ticker: shared by all.
-        drop: called once where the client takes nothing for `deadline_s`.
     """
 
-    def __init__(
-        self, wire: Wire, ticker: Ticker, drop: Callable[[], None], *, deadline_s: float = SEND_DEADLINE_S
-    ) -> None:
-        self._wire = wire
+    def __init__(self, line: Line, ticker: Ticker) -> None:
+        self._line = line
         self._ticker = ticker
-        self._drop = drop
-        self._deadline_s = deadline_s
-        self._control: deque[bytes] = deque()
         self._ready: deque[TextStream] = deque()
-        self._wake = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
+        self._hot: list[TextStream] = []
         self._held = 0
-        self._sending_since: float | None = None
-        self.frames = 0
-        self.closed = False
+        self._space = asyncio.Event()
+        self._space.set()
+        self.joined = 0
+        """Deltas that went out in a frame with others."""
 
     @property
     def held(self) -> int:
-        """Characters and arrivals that wait, in about bytes."""
+        """Bytes of text and arrivals that wait."""
         return self._held
 
-    def wake(self) -> None:
-        """Send what waits."""
-        self._wake.set()
+    @property
+    def full(self) -> bool:
+        """Whether the upstreams should pause."""
+        return not self._space.is_set()
+
+    async def space(self) -> None:
+        """Wait until there is room for more: how a slow reader slows its upstreams."""
+        await self._space.wait()
 
     def put(self, frames: Iterable[bytes]) -> None:
-        """Queue control frames, in order."""
-        self._control.extend(frames)
-        self._wake.set()
+        """Send control frames, past all text that waits."""
+        self._line.send(frames)
 
     def put_text(self, stream: TextStream, delta: Delta) -> None:
-        """Queue text: sent at once where the stream has been silent for a tick, else joined until the next."""
-        self._held += stream.add(delta)
+        """Send text at once where the stream has been silent for a tick, else keep it until the next."""
+        arrivals = delta.arrivals or (Arrival(delta.at_ns, len(delta.text), delta.tokens, delta.uncertainty_ns),)
+        if not (stream.hot or stream.queued) and len(delta.text) <= LONGEST_FRAME and self._line.room > 0:
+            self._line.send(stream.encoder.delta(delta.channel, delta.text, arrivals))
+            self._heat(stream)
+            return
+        self._held += stream.add(delta, arrivals)
         if self._held > MOST_HELD:
-            self._room.clear()
-        if not stream.queued:
-            stream.queued = True
-            self._ready.append(stream)
-            if time.monotonic_ns() >= stream.next_due_ns:
-                self._wake.set()
-            else:
-                self._ticker.watch(self)
+            self._space.clear()
+        if not (stream.hot or stream.queued):
+            self._queue(stream)
 
-    def finish(self, stream: TextStream, frames: Iterable[bytes]) -> None:
-        """Queue the last frames of a response behind its text."""
-        if stream.queued:
-            self._ready.remove(stream)
-            stream.queued = False
-        self._control.extend(self._taken(stream))
-        self._control.extend(frames)
-        self._wake.set()
+    def finish(self, stream: TextStream, tail: Callable[[], Iterable[bytes]], *, drop_text: bool = False) -> None:
+        """Send a response's last frames, behind its text.
 
-    def _taken(self, stream: TextStream) -> list[bytes]:
-        self._held -= stream.held
-        if self._held < MOST_HELD // 2:
-            self._room.set()
-        return stream.take()
+        Args:
+            stream: the response's text.
+            tail: makes the last frames.
+            drop_text: after a cancel: whoever did it waits for the end and not for more text.
+        """
+        if drop_text and stream.runs:
+            self._free(stream.held)
+            stream.runs.clear()
+            stream.held = 0
+        if not stream.runs:
+            self._line.send(tail())
+            return
+        stream.tail = tail
+        if not stream.queued:  # the tick is for text that goes on
+            self._queue(stream)
+        self.flush()
 
-    async def room(self) -> None:
-        """Wait until there is room for more: how a slow reader slows its upstreams."""
-        await self._room.wait()
-
-    async def run(self) -> None:
-        """Send until cancelled or the connection is gone."""
-        guard = asyncio.create_task(self._guard())
-        try:
-            sent = 0
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                for frame in self._due():
-                    self._sending_since = time.monotonic()
-                    await self._wire.send(frame, text=True)
-                    self._sending_since = None
-                    self.frames += 1
-                    sent += 1
-                    if sent % _YIELD_EVERY == 0:  # while the socket takes everything, send() never yields
-                        await asyncio.sleep(0)
-        finally:
-            self.closed = True
-            self._room.set()
-            guard.cancel()
-
-    def _due(self) -> Iterator[bytes]:
-        """Yield frames to be sent now; control frames that come meanwhile go first."""
-        streams = len(self._ready)
-        while self._control or streams:
-            while self._control:
-                yield self._control.popleft()
-            if streams and self._ready:
-                streams -= 1
-                stream = self._ready.popleft()
-                stream.queued = False
-                stream.next_due_ns = time.monotonic_ns() + TICK_NS
-                yield from self._taken(stream)
-            else:
-                streams = 0
-
-    async def _guard(self) -> None:
-        """Drop a client whose connection has taken nothing for too long. One look a quarter of the deadline."""
-        while True:
-            await asyncio.sleep(self._deadline_s / 4)
-            since = self._sending_since
-            if since is not None and time.monotonic() - since > self._deadline_s:
-                self._drop()
+    def flush(self) -> None:
+        """Send of what waits as much as may be sent now, each stream in its turn."""
+        ready, line = self._ready, self._line
+        while ready:
+            room = line.room
+            if room <= 0:
                 return
+            stream = ready.popleft()
+            stream.queued = False
+            if not stream.runs:  # a cancel took its text
+                continue
+            before = stream.held
+            line.send(stream.take(room // (len(ready) + 1)))
+            self._free(before - stream.held)
+            if stream.runs:
+                self._queue(stream)
+            else:
+                self._end(stream)
+
+    def tick(self) -> None:
+        """Begin a new tick."""
+        hot, self._hot = self._hot, []
+        for stream in hot:
+            stream.hot = False
+            if stream.runs and not stream.queued:
+                self._queue(stream)
+        self.flush()
+
+    def _queue(self, stream: TextStream) -> None:
+        stream.queued = True
+        self._ready.append(stream)
+
+    def _end(self, stream: TextStream) -> None:
+        if stream.tail is not None:
+            self._line.send(stream.tail())
+            stream.tail = None
+        else:
+            self._heat(stream)
+
+    def _heat(self, stream: TextStream) -> None:
+        stream.hot = True
+        self._hot.append(stream)
+        self._ticker.watch(self)
+
+    def _free(self, size: int) -> None:
+        self._held -= size
+        if self._held < MOST_HELD // 2:
+            self._space.set()
+
+    def close(self) -> None:
+        """Let go of everything: the connection has ended."""
+        self._ready.clear()
+        self._held = 0
+        self._space.set()

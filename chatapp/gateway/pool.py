@@ -24,7 +24,7 @@ class BackendPool:
         self._open: OrderedDict[str, Backend] = OrderedDict()
         self._closing: set[asyncio.Task[None]] = set()
 
-    def get(self, name: str) -> Backend:
+    async def open(self, name: str) -> Backend:
         """Return the backend of a name.
 
         Raises:
@@ -32,7 +32,11 @@ class BackendPool:
         """
         backend = self._open.get(name)
         if backend is None:
-            backend = self._open[name] = self._resolve(name)
+            # In a thread: a name may mean reading files, or asking a server which models it has.
+            found = await asyncio.to_thread(self._resolve, name)
+            backend = self._open.setdefault(name, found)
+            if backend is not found:  # somebody else asked for the same meanwhile
+                await found.aclose()
             if len(self._open) > MOST_OPEN:
                 _name, oldest = self._open.popitem(last=False)
                 task = asyncio.ensure_future(oldest.aclose())

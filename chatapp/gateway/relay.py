@@ -6,7 +6,9 @@ import asyncio
 import logging
 import secrets
 import time
+from collections.abc import Iterator
 from contextlib import aclosing
+from typing import NamedTuple
 
 from chatapp.backends.base import Backend
 from chatapp.errors import BackendError, ChatappError, MissingKeyError, UnknownNameError
@@ -16,13 +18,16 @@ from chatapp.protocol.responses import WireError
 from chatapp.protocol.responses_requests import Cancel, Create, History, parse_client_event, stream_id_of
 from chatapp.protocol.responses_server import ResponseEncoder
 from chatapp.stream.answer import Answer
-from chatapp.stream.events import Delta, Event, Failed, Finished, Notice, Request, Sent
+from chatapp.stream.events import Delta, Failed, Finished, Notice, Request, Sent
 
 MOST_AT_ONCE = 16
 """Responses in flight on one connection."""
 
 MOST_ERRORS = 10
 """Refused messages in a row after which a client is not talking to us."""
+
+YIELD_EVERY = 64
+"""Deltas after which a response lets others have their turn."""
 
 _log = logging.getLogger(__name__)
 
@@ -32,10 +37,9 @@ class Talk:
 
     def __init__(self, pool: BackendPool, outbox: Outbox) -> None:
         self._pool = pool
-        self._outbox = outbox
+        self.outbox = outbox
         self._history = History()
-        self._running: dict[str, _Response] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._running: dict[str, _Running] = {}
         self._errors = 0
 
     @property
@@ -55,7 +59,7 @@ class Talk:
                 self._create(event)
         except WireError as exc:
             self._errors += 1
-            self._outbox.put([exc.to_frame(stream_id_of(data))])
+            self.outbox.put([exc.to_frame(stream_id_of(data))])
             return self._errors < MOST_ERRORS
         self._errors = 0
         return True
@@ -69,8 +73,26 @@ class Talk:
                 "conflict", f"a response is in flight on {where}; another stream_id runs beside it", status=409
             )
         request = self._history.request(create)
+        response_id = f"resp_{secrets.token_hex(12)}"
+        running = _Running(create, asyncio.create_task(self._run(response_id, create, request)))
+        self._running[response_id] = running
+
+    async def _run(self, response_id: str, create: Create, request: Request) -> None:
         try:
-            backend = self._pool.get(create.model)
+            backend = await self._open(create.model)
+            response = Response(response_id, create, request, backend, self.outbox)
+            await response.run()
+        except WireError as exc:
+            self.outbox.put([exc.to_frame(create.stream_id)])
+        else:
+            if response.answer.outcome in ("done", "length"):
+                self._history.remember(response_id, request, response.answer.text)
+        finally:
+            del self._running[response_id]
+
+    async def _open(self, name: str) -> Backend:
+        try:
+            return await self._pool.open(name)
         except UnknownNameError as exc:
             raise WireError("model_not_found", _said(exc), status=404, param="model") from None
         except MissingKeyError as exc:
@@ -78,96 +100,111 @@ class Talk:
         except ChatappError as exc:
             code = exc.code if isinstance(exc, BackendError) else "unavailable"
             raise WireError(code, _said(exc), status=400, param="model") from None
-        response = _Response(create, request, backend, self._outbox)
-        self._running[response.id] = response
-        task = asyncio.create_task(self._run(response))
-        response.task = task
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _run(self, response: _Response) -> None:
-        try:
-            await response.run()
-        finally:
-            del self._running[response.id]
-            if response.answer.outcome in ("done", "length"):
-                self._history.remember(response.id, response.request, response.answer.text)
+        except Exception as exc:
+            _log.exception("backend %s cannot be opened", name)
+            message = f"unexpected {type(exc).__name__}; the gateway's log says more"
+            raise WireError("internal", message, status=500, param="model") from None
 
     def _cancel(self, cancel: Cancel) -> None:
         """Cancel what is meant; nothing in flight is no error, for a cancel may cross the end on its way."""
-        for response in list(self._running.values()):
-            by_id = cancel.response_id is None or cancel.response_id == response.id
-            by_stream = cancel.stream_id is None or cancel.stream_id == response.create.stream_id
-            if by_id and by_stream and response.task is not None:
-                response.task.cancel()
+        for response_id, running in list(self._running.items()):
+            by_id = cancel.response_id is None or cancel.response_id == response_id
+            by_stream = cancel.stream_id is None or cancel.stream_id == running.create.stream_id
+            if by_id and by_stream:
+                running.task.cancel()
 
     async def close(self) -> None:
         """Cancel everything; the upstreams are closed when this returns."""
-        for task in self._tasks:
+        tasks = [running.task for running in self._running.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class _Response:
-    """One response in flight."""
+class _Running(NamedTuple):
+    create: Create
+    task: asyncio.Task[None]
 
-    def __init__(self, create: Create, request: Request, backend: Backend, outbox: Outbox) -> None:
-        self.id = f"resp_{secrets.token_hex(12)}"
-        self.create = create
-        self.request = request
-        self.task: asyncio.Task[None] | None = None
+
+class Response:
+    """One response in flight.
+
+    Args:
+        response_id: of it.
+        create: as the client asked.
+        request: the whole conversation that this stands for.
+        backend: what answers.
+        outbox: of the client's connection.
+    """
+
+    def __init__(self, response_id: str, create: Create, request: Request, backend: Backend, outbox: Outbox) -> None:
+        self.answer = Answer(backend.info)
+        self._request = request
         self._backend = backend
         self._outbox = outbox
-        self.answer = Answer(backend.info)
-        self._encoder = ResponseEncoder(self.id, create, backend.info, created_at=time.time())
+        self._encoder = ResponseEncoder(response_id, create, backend.info, created_at=time.time())
         self._text = TextStream(self._encoder)
 
     async def run(self) -> None:
-        """Relay to the end. A cancelled relay ends its response as cancelled; what has come is kept and sent."""
-        outbox = self._outbox
-        outbox.put([self._encoder.created()])
+        """Relay to the end. A cancelled relay ends its response as cancelled, without the text that still waited."""
+        self._outbox.put([self._encoder.created()])
+        figures: dict[str, str] = {}
+        cancelled = False
         try:
-            async with aclosing(self._backend.stream(self.request)) as events:
-                async for event in events:
-                    self.answer.feed(event)
-                    if isinstance(event, Delta):
-                        outbox.put_text(self._text, event)
-                        if outbox.held:
-                            await outbox.room()
-                    else:
-                        self._take(event)
+            await self._relay()
+            # Counting tokens takes milliseconds: in a thread, so that no other stream waits for it.
+            figures = await asyncio.to_thread(final_metadata, self.answer)
         except asyncio.CancelledError:
+            cancelled = self.answer.outcome is None
             self._end(Finished(time.monotonic_ns(), "cancelled"))
         except Exception as exc:  # a backend's bug: the client gets an end, the log gets the traceback
             _log.exception("backend %s broke its interface", self._backend.info.name)
-            self._end(
-                Failed(time.monotonic_ns(), "internal", f"unexpected {type(exc).__name__}; the gateway's log says more")
-            )
-        else:
-            self._end(Failed(time.monotonic_ns(), "truncated", "the backend ended without an end", retryable=True))
+            message = f"unexpected {type(exc).__name__}; the gateway's log says more"
+            self._end(Failed(time.monotonic_ns(), "internal", message))
+        self._finish(figures, drop_text=cancelled)
 
-    def _take(self, event: Event) -> None:
-        if isinstance(event, Sent):
-            self._outbox.put(self._encoder.sent(event))
-        elif isinstance(event, Notice):
-            self._outbox.put([self._encoder.notice(event)])
-        elif isinstance(event, (Finished, Failed)):
-            self._finish(event)
+    async def _relay(self) -> None:
+        """Pass events on until the answer has ended; the upstream is closed when this returns."""
+        outbox, answer, text = self._outbox, self.answer, self._text
+        count = 0
+        async with aclosing(self._backend.stream(self._request)) as events:
+            async for event in events:
+                answer.feed(event)
+                if isinstance(event, Delta):
+                    outbox.put_text(text, event)
+                    count += 1
+                    if outbox.full:
+                        await outbox.space()
+                    elif count % YIELD_EVERY == 0:  # a flood that always has a next event would starve all others
+                        await asyncio.sleep(0)
+                elif isinstance(event, Sent):
+                    outbox.put(self._encoder.sent(event))
+                elif isinstance(event, Notice):
+                    outbox.put([self._encoder.notice(event)])
+                elif isinstance(event, (Finished, Failed)):
+                    return
+        self._end(Failed(time.monotonic_ns(), "truncated", "the backend ended without an end", retryable=True))
 
     def _end(self, event: Finished | Failed) -> None:
-        """End a response that has not been ended by its backend."""
+        """End a response that its backend has not ended."""
         if self.answer.outcome is None:
             self.answer.feed(event)
-            self._finish(event)
 
-    def _finish(self, event: Finished | Failed) -> None:
-        answer = self.answer
-        if isinstance(event, Failed):
-            _log.info("response failed: %s: %s: %s", self._backend.info.name, event.code, event.message)
-            self._outbox.finish(self._text, self._encoder.failed(event, answer.usage))
-        else:
-            frames = self._encoder.finished(event, answer.usage, answer.server_timing, final_metadata(answer))
-            self._outbox.finish(self._text, frames)
+    def _finish(self, figures: dict[str, str], *, drop_text: bool) -> None:
+        answer, encoder = self.answer, self._encoder
+        failure, finished = answer.failure, answer.finished
+        if failure is not None:
+            _log.info("response failed: %s: %s: %s", self._backend.info.name, failure.code, failure.message)
+
+        def tail() -> Iterator[bytes]:
+            if failure is not None:
+                return encoder.failed(failure, answer.usage)
+            assert finished is not None
+            return encoder.finished(finished, answer.usage, answer.server_timing, figures)
+
+        self._outbox.finish(self._text, tail, drop_text=drop_text)
+        if self._text.runs:  # a slow reader: the end is known now, its text takes its time
+            self._outbox.put([encoder.ending(answer.outcome or "failed")])
 
 
 def final_metadata(answer: Answer) -> dict[str, str]:

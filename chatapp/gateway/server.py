@@ -1,40 +1,38 @@
-"""The WebSocket server on `/v1/responses`, with `/v1/models` and `/healthz` beside it on the same port."""
+"""The gateway: a WebSocket on `/v1/responses`, with `/v1/models` and an operator's pages on the same port."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import logging
-import socket
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from http import HTTPStatus
-from typing import Any
+from dataclasses import replace
 
-import msgspec
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from chatapp import __version__
 from chatapp.backends.base import Backend
 from chatapp.errors import UsageError
-from chatapp.gateway.access import Access, Refusal
-from chatapp.gateway.outbox import SEND_DEADLINE_S, Outbox, Ticker
+from chatapp.gateway.access import Access
+from chatapp.gateway.outbox import Outbox, Ticker
+from chatapp.gateway.pages import Pages, unavailable
+from chatapp.gateway.peer import Limits, Peer
 from chatapp.gateway.pool import BackendPool
 from chatapp.gateway.relay import Talk
-from chatapp.protocol.responses import MODELS_PATH, PATH, ModelListing
+from chatapp.protocol.responses import ModelListing, WireError
 
 MOST_CONNECTIONS = 10_000
-LARGEST_MESSAGE = 4 << 20
-"""A long conversation sent whole; one megabyte of text is some 250,000 tokens, more than most contexts hold."""
+MOST_OPENING = 512
+"""Connections whose opening request has not come: they have not shown a token, and cost a descriptor each."""
 
-SOCKET_BUFFER = 64 * 1024
-"""The kernel would hold 3.8 MiB for a slow reader, minutes of text that a cancel has to wait behind (measured)."""
+CHECK_S = 0.25
+"""Between two looks at all deadlines."""
 
 DRAIN_S = 30.0
+GOODBYE_S = 1.0
+"""How long clients have to answer the close frame of a gateway that stops."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,11 +41,13 @@ class Gateway:
     """A listening gateway.
 
     Args:
-        resolve: from a name to a backend.
+        resolve: from a name to a backend; called in a thread.
         models: what can be chosen, for `/v1/models`.
         access: who may connect.
-        send_deadline_s: how long a client may take nothing before it is dropped.
+        limits: what one client may do.
+        send_deadline_s: how long a client may read nothing before it is dropped; None as `limits` says.
         most_connections: more are answered 503.
+        most_age_s: after which a connection between two answers is told to open another, as the protocol has it.
     """
 
     def __init__(
@@ -56,19 +56,27 @@ class Gateway:
         models: Callable[[], Awaitable[Sequence[ModelListing]]],
         access: Access,
         *,
-        send_deadline_s: float = SEND_DEADLINE_S,
+        limits: Limits | None = None,
+        send_deadline_s: float | None = None,
         most_connections: int = MOST_CONNECTIONS,
+        most_age_s: float = 3600.0,
     ) -> None:
+        limits = limits or Limits()
+        self.limits = limits if send_deadline_s is None else replace(limits, deadline_s=send_deadline_s)
         self.pool = BackendPool(resolve)
         self.ticker = Ticker()
-        self.connections = 0
-        self._talks: set[Talk] = set()
-        self._models = models
-        self._access = access
-        self._send_deadline_s = send_deadline_s
+        self._pages = Pages(access, models, self)
+        self._peers: dict[Peer, Talk | None] = {}
+        self._opening = 0
         self._most_connections = most_connections
-        self._server: Server | None = None
-        self._draining = False
+        self._most_age_s = most_age_s
+        self._server: asyncio.Server | None = None
+        self._housekeeper: asyncio.TimerHandle | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self._looked = asyncio.Event()
+        self._alone = asyncio.Event()
+        self._alone.set()
+        self.draining = False
 
     async def listen(self, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
         """Begin to accept connections.
@@ -76,25 +84,14 @@ class Gateway:
         Raises:
             UsageError: the address is in use, not allowed, or not one of this machine.
         """
+        loop = asyncio.get_running_loop()
         try:
-            self._server = await serve(
-                self._talk,
-                host,
-                port,
-                ssl=tls,
-                process_request=self._answer_http,
-                compression=None,  # doubles the CPU time of a frame and buys nothing on loopback (measured)
-                max_size=LARGEST_MESSAGE,
-                max_queue=16,
-                write_limit=(32 * 1024, 8 * 1024),
-                ping_interval=15,  # proxies cut what is silent for 30 or 60 s
-                ping_timeout=20,
-                close_timeout=2,
-                server_header=f"chatapp/{__version__}",
-                logger=logging.getLogger("chatapp.gateway.websockets"),
+            self._server = await loop.create_server(
+                self._accept, host, port, ssl=tls, backlog=1024, ssl_handshake_timeout=10 if tls else None
             )
-        except OSError as exc:
-            raise _cannot_listen(exc, host, port) from None
+        except (OSError, OverflowError) as exc:
+            raise cannot_listen(exc, host, port) from None
+        self._look_after()
 
     @property
     def port(self) -> int:
@@ -103,129 +100,118 @@ class Gateway:
         return int(next(iter(self._server.sockets)).getsockname()[1])
 
     @property
+    def connections(self) -> int:
+        """Open WebSockets."""
+        return len(self._peers) - self._opening
+
+    @property
     def streams(self) -> int:
         """Responses in flight."""
-        return sum(talk.in_flight for talk in self._talks)
+        return sum(talk.in_flight for talk in self._peers.values() if talk is not None)
 
     async def drain(self, patience_s: float = DRAIN_S) -> None:
         """Accept nothing new, let what is in flight finish for at most `patience_s`, then close with 1001."""
-        self._draining = True
-        loop = asyncio.get_running_loop()
-        end = loop.time() + patience_s
-        while self.streams and loop.time() < end:  # noqa: ASYNC110 - a look 20 times a second, once in a lifetime
-            await asyncio.sleep(0.05)
+        self.draining = True
+        end = time.monotonic() + patience_s
+        while self._busy() and time.monotonic() < end:
+            self._looked.clear()
+            await self._looked.wait()
         await self.aclose()
 
+    def _busy(self) -> bool:
+        return any(talk.in_flight or talk.outbox.held for talk in self._peers.values() if talk is not None)
+
     async def aclose(self) -> None:
-        """Close every connection (1001, going away), cancel what is in flight, and release the backends."""
+        """Close every connection (1001, going away), cancel what is in flight, and release the backends. Idempotent."""
+        self.draining = True
         if self._server is not None:
-            self._server.close(close_connections=True)
-            await self._server.wait_closed()
+            self._server.close()
+        for peer in list(self._peers):
+            if peer.is_open:
+                peer.close(1001, "the gateway is stopping")
+            else:
+                peer.abort()
+        await asyncio.gather(*(talk.close() for talk in self._peers.values() if talk is not None), *self._closing)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_S):
+                await self._alone.wait()
+        for peer in list(self._peers):
+            peer.abort()
+        if self._housekeeper is not None:
+            self._housekeeper.cancel()
+        self.ticker.close()
         await self.pool.aclose()
 
-    # HTTP
+    def _accept(self) -> Peer:
+        peer = Peer(self, self.limits)
+        if self._opening >= MOST_OPENING:
+            oldest = next(other for other, talk in self._peers.items() if talk is None)
+            oldest.abort()  # the slowest of those that have shown no token makes room
+        self._opening += 1
+        self._peers[peer] = None
+        self._alone.clear()
+        return peer
 
-    async def _answer_http(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer plain requests, and refuse what may not become a WebSocket; None goes on with the handshake."""
-        path = request.path.partition("?")[0]
-        open_to_all = path not in (PATH, MODELS_PATH)
-        refusal = self._access.check_place(request.headers)
-        if refusal is None and not open_to_all:
-            refusal = self._access.check_token(request.headers)
-        if refusal is not None:
-            return _refuse(connection, refusal, request)
-        if open_to_all:
-            return self._answer_open(connection, path)
-        if path == MODELS_PATH:
-            listed = [msgspec.to_builtins(model) | {"simulated": model.simulated} for model in await self._models()]
-            return _json(connection, HTTPStatus.OK, {"object": "list", "data": listed})
-        return self._before_handshake(connection, request)
+    def _look_after(self) -> None:
+        now_s = time.monotonic()
+        for peer, talk in list(self._peers.items()):
+            peer.check(now_s)
+            if talk is not None and now_s - peer.born_s > self._most_age_s and not talk.in_flight and peer.is_open:
+                message = f"this connection is {self._most_age_s / 60:g} minutes old: open another one"
+                peer.send([WireError("websocket_connection_limit_reached", message).to_frame()])
+                peer.close(1000, "open another connection")
+        self._looked.set()
+        self._housekeeper = asyncio.get_running_loop().call_later(CHECK_S, self._look_after)
 
-    def _answer_open(self, connection: ServerConnection, path: str) -> Response:
-        """Answer what needs no token: health says nothing that a port scan would not."""
-        if path == "/healthz":
-            return _json(connection, HTTPStatus.OK, {"status": "ok", "version": __version__})
-        if path == "/readyz":
-            status = HTTPStatus.SERVICE_UNAVAILABLE if self._draining else HTTPStatus.OK
-            return _json(connection, status, {"ready": not self._draining, "streams": self.streams})
-        known = f"{PATH} (WebSocket), {MODELS_PATH}, /healthz, /readyz"
-        return _json(connection, HTTPStatus.NOT_FOUND, _error(f"no such path; there are {known}"))
+    # What a peer tells its owner
 
-    def _before_handshake(self, connection: ServerConnection, request: Request) -> Response | None:
-        if request.headers.get("Upgrade", "").lower() != "websocket":
-            response = _json(
-                connection,
-                HTTPStatus.UPGRADE_REQUIRED,
-                _error("this path speaks WebSocket: connect with ws:// or wss://"),
-            )
-            response.headers["Upgrade"] = "websocket"
-            return response
-        if self._draining or self.connections >= self._most_connections:
-            response = _json(connection, HTTPStatus.SERVICE_UNAVAILABLE, _error("no more connections at the moment"))
-            response.headers["Retry-After"] = "5"
-            return response
-        return None
+    def requested(self, peer: Peer, request: Request) -> Response | asyncio.Future[Response] | None:
+        """Answer an opening request over HTTP, or let it become a WebSocket (None)."""
+        answer = self._pages.answer(request, peer.address)
+        if answer is None and (self.draining or self.connections >= self._most_connections):
+            return unavailable()
+        return answer
 
-    # WebSocket
+    def opened(self, peer: Peer) -> None:
+        """Begin a conversation."""
+        self._opening -= 1
+        self._peers[peer] = Talk(self.pool, Outbox(peer, self.ticker))
 
-    async def _talk(self, connection: ServerConnection) -> None:
-        """Serve one connection until it ends."""
-        self.connections += 1
-        sock: socket.socket | None = connection.transport.get_extra_info("socket")
-        if sock is not None:
-            with suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
-        outbox = Outbox(connection, self.ticker, connection.transport.abort, deadline_s=self._send_deadline_s)
-        talk = Talk(self.pool, outbox)
-        self._talks.add(talk)
-        sender = asyncio.create_task(_send(outbox))
-        try:
-            async for message in connection:
-                if not talk.receive(message):
-                    await asyncio.sleep(0)  # let the last error out
-                    await connection.close(1008, "too many messages that make no sense")
-                    break
-        except ConnectionClosed:
-            pass
-        finally:
-            self.connections -= 1
-            self._talks.discard(talk)
-            await talk.close()
-            sender.cancel()
-            with suppress(asyncio.CancelledError):
-                await sender
+    def received(self, peer: Peer, message: str | bytes) -> None:
+        """Pass a message on; whoever sends only nonsense is not talking to us."""
+        talk = self._peers.get(peer)
+        if talk is not None and not talk.receive(message):
+            peer.close(1008, "too many messages that make no sense")
+
+    def roomy(self, peer: Peer) -> None:
+        """Send on."""
+        talk = self._peers.get(peer)
+        if talk is not None:
+            talk.outbox.flush()
+
+    def lost(self, peer: Peer) -> None:
+        """Close the upstreams of whoever has left."""
+        if peer not in self._peers:
+            return
+        talk = self._peers.pop(peer)
+        if not self._peers:
+            self._alone.set()
+        if talk is None:
+            self._opening -= 1
+            return
+        talk.outbox.close()
+        task = asyncio.get_running_loop().create_task(talk.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
 
-async def _send(outbox: Outbox) -> None:
-    with suppress(ConnectionClosed):
-        await outbox.run()
-
-
-def _refuse(connection: ServerConnection, refusal: Refusal, request: Request) -> Response:
-    origin = request.headers.get_all("Origin")
-    _log.warning("refused %d: %s (Origin %s)", refusal.status, refusal.message, ", ".join(origin) or "none")
-    response = _json(connection, refusal.status, _error(refusal.message))
-    if refusal.status == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response
-
-
-def _error(message: str) -> dict[str, Any]:
-    return {"error": {"type": "invalid_request_error", "message": message}}
-
-
-def _json(connection: ServerConnection, status: HTTPStatus, body: Any) -> Response:
-    data = msgspec.json.encode(body)
-    headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(data)), "Connection": "close"})
-    return Response(status.value, status.phrase, headers, data)
-
-
-def _cannot_listen(exc: OSError, host: str, port: int) -> UsageError:
+def cannot_listen(exc: Exception, host: str, port: int) -> UsageError:
+    """Return what to tell of an address that cannot be listened on."""
     where = f"{host}:{port}"
-    if exc.errno == errno.EADDRINUSE:
+    number = exc.errno if isinstance(exc, OSError) else None
+    if number == errno.EADDRINUSE:
         return UsageError(f"cannot listen on {where}: the port is in use", hint="--port 0 takes a free one")
-    if exc.errno in (errno.EACCES, errno.EPERM):
+    if number in (errno.EACCES, errno.EPERM):
         return UsageError(f"cannot listen on {where}: not permitted", hint="ports below 1024 need privileges")
-    return UsageError(
-        f"cannot listen on {where}: {exc.strerror or exc}", hint="--host takes an address of this machine"
-    )
+    reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+    return UsageError(f"cannot listen on {where}: {reason}", hint="--host takes an address of this machine")

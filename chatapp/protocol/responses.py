@@ -15,7 +15,10 @@ Extensions, which other clients ignore:
 * the final event says when the backend ended: `ended_us`, since t_req.
 * the final event's `response.metadata` (string to string) holds `chatapp.server_timing` and `chatapp.provenance` as
   JSON; an error in `response.failed` also has `hint`, `status`, `retryable`, `retry_after_s`.
-* `response.create` may carry `retell`: `{text, source, reasoning}`, and `seed`.
+* `response.ending`: the answer has ended with `outcome`; text of it still waits for a slow reader and comes before the
+  final event.
+* `response.create` may carry `retell`: `{text, source, reasoning}`, and `seed`; and `compact`, by a client that keeps
+  the deltas: events and fields that would repeat their text are left out.
 """
 
 from __future__ import annotations

@@ -50,6 +50,7 @@ class Create(msgspec.Struct, frozen=True, kw_only=True):
     reasoning: dict[str, Any] | None = None
     metadata: dict[str, str] | None = None
     retell: Retold | None = None
+    compact: bool = False
 
 
 class Cancel(msgspec.Struct, frozen=True):

@@ -86,7 +86,8 @@ class ResponseEncoder:
         if channel != self._open:
             yield from self._close_item()
             yield from self._open_item(channel)
-        self._item_text.append(text)
+        if not self._create.compact:
+            self._item_text.append(text)
         zero = self._sent.at_ns // 1000 if self._sent is not None else 0
         answer = channel == "answer"
         frame = _Delta(
@@ -131,6 +132,9 @@ class ResponseEncoder:
         if channel is None:
             return
         self._open = None
+        if self._create.compact:
+            self._items[-1]["status"] = status
+            return
         text = "".join(self._item_text)
         kind = "output_text" if channel == "answer" else "reasoning_text"
         extra: dict[str, Any] = {"logprobs": []} if channel == "answer" else {}
@@ -163,6 +167,10 @@ class ResponseEncoder:
             "response.completed" if whole else "response.incomplete", response=response, **self._end(finished.at_ns)
         )
 
+    def ending(self, outcome: str) -> bytes:
+        """Return the frame that tells of the end before the text that still waits for a slow reader."""
+        return self._frame("response.ending", outcome=outcome)
+
     def failed(self, failure: Failed, usage: Usage | None = None) -> Iterator[bytes]:
         """Yield the last frames of an answer that broke."""
         yield from self._close_item("incomplete")
@@ -194,7 +202,7 @@ class ResponseEncoder:
             "created_at": self._created_at,
             "status": status,
             "model": self.info.name,
-            "output": list(self._items) if status != "in_progress" else [],
+            "output": [] if status == "in_progress" or create.compact else list(self._items),
             "error": None,
             "incomplete_details": None,
             "instructions": create.instructions,

@@ -1,0 +1,190 @@
+"""The servers that `tests.benchmarks.gateway` measures, each alone in a process on a core of its own.
+
+    python -m tests.benchmarks.gateway_server gateway|plain [--cpu N] [--loop uvloop|asyncio]
+
+`gateway` is ours with scripted backends behind it: `paced:RATE` (tokens per second, one chunk each), `flood:COUNT`
+(as fast as they are taken), `instant` (one chunk at once) and `silent`. `plain` is what one writes in an afternoon with
+the library's defaults: websockets' `serve`, one task and one JSON text frame per token, no joining.
+
+Both pace all their streams by one clock, so that the paced source costs both the same. Prints the port, and a line
+`closed NANOSECONDS` for each upstream that was closed early.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import time
+from collections import deque
+from collections.abc import AsyncGenerator
+
+from chatapp.gateway.access import Access
+from chatapp.gateway.child import run
+from chatapp.gateway.server import Gateway
+from chatapp.stream.events import BackendInfo, Delta, Event, Finished, Request, Sent, Usage
+
+TOKEN = "benchmark-token-0123456789"
+TEXT = " token"
+STEP_S = 0.001
+
+dumps = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class Pacer:
+    """One timer for all paced streams: every millisecond it wakes those whose next token is due."""
+
+    def __init__(self) -> None:
+        self._due: dict[int, deque[asyncio.Future[None]]] = {}
+        self._step = 0
+        self._started = 0.0
+
+    def start(self) -> None:
+        """Begin to step."""
+        self._started = time.monotonic()
+        self._turn()
+
+    def next_step(self) -> int:
+        """Return the next step."""
+        return self._step + 1
+
+    async def wait(self, step: int) -> None:
+        """Return in the turn of `step`."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._due.setdefault(max(step, self._step + 1), deque()).append(future)
+        await future
+
+    def _turn(self) -> None:
+        target = int((time.monotonic() - self._started) / STEP_S)
+        while self._step < target:
+            self._step += 1
+            for future in self._due.pop(self._step, ()):
+                if not future.done():
+                    future.set_result(None)
+        asyncio.get_running_loop().call_later(STEP_S, self._turn)
+
+
+class Source:
+    """A scripted backend; its name says what it does."""
+
+    def __init__(self, name: str, pacer: Pacer) -> None:
+        self.info = BackendInfo(name, name, "live", "benchmark", name)
+        self._kind, _, rest = name.partition(":")
+        self._number = float(rest or 0)
+        self._pacer = pacer
+
+    async def stream(self, request: Request) -> AsyncGenerator[Event, None]:
+        """Yield as the name says, until the request's `max_output_tokens`."""
+        count = request.max_output_tokens or 1
+        finished = False
+        try:
+            yield Sent(time.monotonic_ns())
+            if self._kind == "paced":
+                gap = 1 / self._number / STEP_S
+                # Spread over the interval, as independent users would be.
+                first = self._pacer.next_step() + (hash(request.prompt) % 1000) * gap / 1000
+                for number in range(count):
+                    await self._pacer.wait(int(first + number * gap))
+                    yield Delta(TEXT, time.monotonic_ns(), tokens=1)
+            elif self._kind == "flood":
+                for _ in range(count):
+                    yield Delta(TEXT, time.monotonic_ns(), tokens=1)
+            elif self._kind == "instant":
+                yield Delta(TEXT, time.monotonic_ns(), tokens=1)
+            else:
+                await asyncio.Event().wait()
+            yield Usage(1, count)
+            finished = True
+            yield Finished(time.monotonic_ns())
+        finally:
+            if not finished:
+                print(f"closed {time.monotonic_ns()}", flush=True)
+
+    async def warm(self) -> None:
+        """Nothing to warm."""
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+async def serve_gateway() -> None:
+    """Serve our gateway."""
+    pacer = Pacer()
+    pacer.start()
+
+    async def models() -> list:
+        return []
+
+    gateway = Gateway(lambda name: Source(name, pacer), models, Access(TOKEN, loopback=True))
+    await gateway.listen("127.0.0.1", 0)
+    await until_told(gateway.port)
+    await gateway.aclose()
+    print(f"gone {time.monotonic_ns()}", flush=True)
+
+
+async def serve_plain() -> None:
+    """Serve the plain relay."""
+    from websockets.asyncio.server import ServerConnection, serve
+    from websockets.exceptions import ConnectionClosed
+
+    pacer = Pacer()
+    pacer.start()
+
+    async def relay(connection: ServerConnection) -> None:
+        try:
+            asked = json.loads(await connection.recv())
+            zero = time.monotonic_ns() // 1000
+            await connection.send(dumps({"type": "response.in_progress", "sent": {"at_us": zero}}))
+            source = Source(asked["model"], pacer)
+            request = Request(messages=(), max_output_tokens=asked["max_output_tokens"])
+            number = 0
+            async for event in source.stream(request):
+                if isinstance(event, Delta):
+                    frame = {
+                        "type": "response.output_text.delta",
+                        "sequence_number": number,
+                        "delta": event.text,
+                        "arrivals": [[event.at_ns // 1000 - zero, len(event.text), 1]],
+                    }
+                    await connection.send(dumps(frame))
+                    number += 1
+            await connection.send(dumps({"type": "response.completed"}))
+        except ConnectionClosed:
+            pass
+
+    async with serve(relay, "127.0.0.1", 0) as server:
+        await until_told(next(iter(server.sockets)).getsockname()[1])
+    print(f"gone {time.monotonic_ns()}", flush=True)
+
+
+async def until_told(port: int) -> None:
+    """Say where we listen and wait for a line, or the end, of standard input."""
+    gc.collect()
+    gc.freeze()
+    print(f"port {port}", flush=True)
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(0))
+    await reader.readline()
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=("gateway", "plain"))
+    parser.add_argument("--cpu", type=int)
+    parser.add_argument("--loop", choices=("uvloop", "asyncio"), default="uvloop")
+    options = parser.parse_args()
+    if options.cpu is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {options.cpu})
+    main_task = serve_gateway() if options.kind == "gateway" else serve_plain()
+    if options.loop == "uvloop":
+        run(main_task)
+    else:
+        asyncio.run(main_task)
+
+
+if __name__ == "__main__":
+    main()
