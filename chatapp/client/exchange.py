@@ -83,8 +83,10 @@ class Exchange:
                 self._recorder.begin(STREAM, self.answer.request, self.answer.info)
             stream = speaker.exchange(self._request())
             async for event, identified in stream:
-                if identified.info is not None:
+                if identified.info is not None and identified.info != self.answer.info:
                     self.answer.info = identified.info
+                    if self._recorder is not None:
+                        self._recorder.record(STREAM, identified.info)
                 self.turn.response_id = identified.response_id
                 self._take(event)
         except ChatappError as exc:

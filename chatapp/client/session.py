@@ -56,6 +56,8 @@ class Session:
         self.recorder: Recorder | None = None
         """Writes what happens to a file, while a recording runs."""
         self.recording_to = Path()
+        self.recording_problem = ""
+        """Why recording had to stop (the disk is full), in one line; the answer goes on."""
         self._speaker: Speaker | None = None
 
     def fresh_conversation(self) -> Conversation:
@@ -127,8 +129,12 @@ class Session:
         """
         from chatapp.recording.writer import Recorder
 
-        self.recorder = Recorder.open(path, title=self.conversation.title)
+        self.recording_problem = ""
+        self.recorder = Recorder.open(path, title=self.conversation.title, on_problem=self._recording_stopped)
         self.recording_to = path
+
+    def _recording_stopped(self, problem: str) -> None:
+        self.recording_problem = problem
 
     def stop_recording(self) -> None:
         """Seal the recording, if one runs."""

@@ -207,7 +207,7 @@ class ConversationScreen(Screen[None]):
         else:
             view = panel_view(exchange)
         self.query_one(MetricsPanel).show(view)
-        problem = self.session.saver.problem or self.session.saver.notice
+        problem = self.session.saver.problem or self.session.saver.notice or self.session.recording_problem
         if problem and problem not in self._said:
             self._said.add(problem)
             self.pane.add_notice(sanitize_line(problem), kind="warning")
