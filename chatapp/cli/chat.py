@@ -60,26 +60,29 @@ def chat(  # noqa: PLR0913, PLR0917 - one argument for each option
     # The gateway starts beside us from here on: checks and the screen's import take about as long as it does. It ends
     # with this process, however that ends.
     link = opening.start_link(gateway, own=own, pace=pace, load=load, seed=seed if seed is not None else settings.seed)
-    if gateway is None and not own:
-        check_backend(name, settings, ask_servers=plain)
-    session = opening.open_session(
-        link(),
-        settings,
-        backend=name,
-        system=system if system is not None else settings.system,
-        save=False if no_save else None,
-    )
-    if resume is not None:
-        conversation = session.saver.load(resume)
-        if conversation is None:
-            raise UsageError("there is no saved conversation yet")
-        session.conversation = conversation
-    if record is not None:
-        session.start_recording(Path(record))
-    if plain:
-        return _plain(session, prompt)
-    session.first_prompt = prompt or ""
-    return opening.run_app(session)
+    try:
+        if gateway is None and not own:
+            check_backend(name, settings, ask_servers=plain)
+        session = opening.open_session(
+            link(),
+            settings,
+            backend=name,
+            system=system if system is not None else settings.system,
+            save=False if no_save else None,
+        )
+        if resume is not None:
+            conversation = session.saver.load(resume)
+            if conversation is None:
+                raise UsageError("there is no saved conversation yet")
+            session.conversation = conversation
+        if record is not None:
+            session.start_recording(Path(record))
+        if plain:
+            return _plain(session, prompt)
+        session.first_prompt = prompt or ""
+        return opening.run_app(session)
+    finally:
+        link.stop()
 
 
 def _plain(session: Session, prompt: str | None) -> int:

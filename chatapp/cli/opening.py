@@ -43,6 +43,29 @@ class ChildLink:
         self.child.stop()
 
 
+class StartingLink:
+    """A gateway on its way. Called, it gives the link; `stop` ends a gateway of ours that is not needed after all."""
+
+    def __init__(self, *, child: ChildGateway | None = None, url: str = "") -> None:
+        self._child = child
+        self._url = url
+
+    def __call__(self) -> Link:
+        """Return the link, once everything is imported."""
+        if self._child is not None:
+            return ChildLink(self._child)
+        from chatapp.client.link import FixedLink
+        from chatapp.redaction import Secret
+
+        token = os.environ.get(GATEWAY_TOKEN)
+        return FixedLink(self._url, Secret(GATEWAY_TOKEN, token) if token else None)
+
+    def stop(self) -> None:
+        """End a gateway of ours. Idempotent."""
+        if self._child is not None:
+            self._child.stop()
+
+
 def start_link(
     gateway: str | None,
     *,
@@ -50,8 +73,8 @@ def start_link(
     pace: str | None = None,
     load: int | None = None,
     seed: int | None = None,
-) -> Callable[[], Link]:
-    """Begin to start a gateway, and return what gives the link to it once everything is imported.
+) -> StartingLink:
+    """Begin to start a gateway.
 
     The child's start and the import of the screen take about as long as each other, so they run side by side.
 
@@ -63,21 +86,12 @@ def start_link(
         seed: of simulated timing.
     """
     if gateway is not None:
-        url = gateway
-
-        def fixed() -> Link:
-            from chatapp.client.link import FixedLink
-            from chatapp.redaction import Secret
-
-            token = os.environ.get(GATEWAY_TOKEN)
-            return FixedLink(url, Secret(GATEWAY_TOKEN, token) if token else None)
-
-        return fixed
+        return StartingLink(url=gateway)
     from chatapp.gateway.process import ChildGateway, ChildOptions
 
     child = ChildGateway(ChildOptions(own=own or {}, pace=pace, load=load, seed=seed))
     child.spawn()
-    return lambda: ChildLink(child)
+    return StartingLink(child=child)
 
 
 def default_backend(settings: Settings) -> str:
