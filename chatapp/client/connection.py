@@ -31,6 +31,10 @@ LOST = "gateway_lost"
 """Code of the failure that says nothing about the backend: the connection ended."""
 
 
+MOST_WAITING = 256
+"""Frames kept for the reader of one answer."""
+
+
 class _Models(msgspec.Struct):
     data: list[ModelListing] = []
 
@@ -43,7 +47,11 @@ class Connection:
         self._url = url
         self._token = token
         self._clock = clock
-        self._streams: dict[str, asyncio.Queue[Frame | None]] = {}
+        # A gateway of ours need not repeat an answer's text at its end; others would refuse to be asked for that.
+        response = socket.response
+        self._compact = response is not None and response.headers.get("Server", "").startswith("chatapp/")
+        self._streams: dict[str, asyncio.Queue[tuple[Frame, int] | None]] = {}
+        self._ended = False
         self._numbers = 0
         self._reader = asyncio.create_task(self._read())
 
@@ -85,7 +93,7 @@ class Connection:
     @property
     def alive(self) -> bool:
         """Whether frames can still come."""
-        return not self._reader.done()
+        return not self._ended
 
     async def respond(self, request: ResponseCreate) -> AsyncGenerator[Event, None]:
         """Ask, and yield the answer's events; a lost connection ends them with a `Failed`. Closing it cancels.
@@ -99,25 +107,25 @@ class Connection:
         """As `respond`, with the decoder beside each event: it knows the response's id and the backend's info."""
         self._numbers += 1
         stream_id = f"s{self._numbers}"
-        queue: asyncio.Queue[Frame | None] = asyncio.Queue()
+        queue: asyncio.Queue[tuple[Frame, int] | None] = asyncio.Queue(MOST_WAITING)
         self._streams[stream_id] = queue
         decoder = ResponseDecoder(self._clock.now_ns())
         try:
             with suppress(ConnectionClosed):  # the queue says so, too
-                await self._socket.send(request.to_frame(stream_id), text=True)
-            if not self.alive:
-                queue.put_nowait(None)
+                await self._socket.send(request.to_frame(stream_id, compact=self._compact), text=True)
             while not decoder.ended:
-                frame = await queue.get()
-                now = self._clock.now_ns()
-                if frame is None:
+                waiting = None if self._ended and queue.empty() else await queue.get()
+                if waiting is None:
                     decoder.ended = True
-                    yield self._lost(now), decoder
+                    yield self._lost(self._clock.now_ns()), decoder
                     return
-                for event in decoder.feed(frame, now):
+                frame, arrived_ns = waiting
+                for event in decoder.feed(frame, arrived_ns):
                     yield event, decoder
         finally:
             del self._streams[stream_id]
+            while not queue.empty():  # the reader may be waiting for room in it
+                queue.get_nowait()
             if not decoder.ended and self.alive:
                 with suppress(ConnectionClosed):
                     await self._socket.send(cancel_frame(stream_id), text=True)
@@ -132,6 +140,7 @@ class Connection:
 
     async def aclose(self) -> None:
         """Close. Idempotent."""
+        self._reader.cancel()  # it may be waiting for a reader who has gone
         await self._socket.close()
         with suppress(asyncio.CancelledError):
             await self._reader
@@ -140,19 +149,23 @@ class Connection:
         """Hand each frame to its stream; without a stream id, to the only one there is."""
         try:
             while True:
-                frame = decode_frame(await self._socket.recv(decode=False))
+                data = await self._socket.recv(decode=False)
+                arrived_ns = self._clock.now_ns()
+                frame = decode_frame(data)
                 if frame is None:
                     continue
                 queue = self._streams.get(frame.stream_id) if frame.stream_id is not None else None
                 if queue is None and frame.stream_id is None and len(self._streams) == 1:
                     queue = next(iter(self._streams.values()))
-                if queue is not None:
-                    queue.put_nowait(frame)
+                if queue is not None:  # where its reader is slow, all wait: the gateway joins what comes meanwhile
+                    await queue.put((frame, arrived_ns))
         except ConnectionClosed:
             pass
         finally:
+            self._ended = True
             for queue in self._streams.values():
-                queue.put_nowait(None)
+                if queue.empty():  # whoever waits is woken; whoever has more to read finds out afterwards
+                    queue.put_nowait(None)
 
     def _lost(self, now_ns: int) -> Failed:
         code, reason = self._socket.close_code, self._socket.close_reason

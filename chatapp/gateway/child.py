@@ -24,6 +24,8 @@ from chatapp.log import start_logging
 from chatapp.protocol.responses import PATH
 from chatapp.redaction import Secret
 
+PATIENCE_S = 24 * 3600.0
+
 T = TypeVar("T")
 
 
@@ -54,7 +56,14 @@ def run(main_task: Coroutine[Any, Any, T]) -> T:
 async def serve(settings: Settings, options: ChildOptions, token: Secret) -> None:
     """Listen, say where, and serve until standard input ends."""
     resolve = make_resolve(settings, own=options.own, pace=options.pace, load=options.load, seed=options.seed)
-    gateway = Gateway(resolve, make_models(settings, own=options.own), Access(token.reveal(), loopback=True))
+    gateway = Gateway(
+        resolve,
+        make_models(settings, own=options.own),
+        Access(token.reveal(), loopback=True),
+        # A screen that is suspended (Ctrl-Z, a closed lid) reads nothing for long and must find its answer afterwards;
+        # what is held for it is bounded, and the lifeline tells when it is gone.
+        send_deadline_s=PATIENCE_S,
+    )
     await gateway.listen("127.0.0.1", 0)
     print(json.dumps({"url": f"ws://127.0.0.1:{gateway.port}{PATH}"}), flush=True)
     gc.collect()

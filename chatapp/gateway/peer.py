@@ -22,10 +22,13 @@ from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
+from chatapp import __version__
 from chatapp.gateway.window import Window
 
 CLOSE_S = 2.0
 """How long a close waits for the client's part of it."""
+
+_TLS_HELLO = b"\x16\x03"
 
 _log = logging.getLogger(__name__)
 _wire_log = logging.getLogger("chatapp.gateway.wire")
@@ -113,6 +116,10 @@ class Peer(asyncio.Protocol):
         """Parse what came and act on it."""
         wire = self._wire
         now_s = self._heard_s = time.monotonic()
+        if not self.is_open and data.startswith(_TLS_HELLO):
+            _log.warning(
+                "%s speaks TLS to a port in clear text: connect with ws://, or start with --tls-cert", self.address
+            )
         wire.receive_data(data)
         self._write_out()
         for event in wire.events_received():
@@ -222,7 +229,12 @@ class Peer(asyncio.Protocol):
             self._answering = answer
             answer.add_done_callback(self._respond_later)
         else:
-            self._respond(answer or self._wire.accept(request))
+            self._respond(answer or self._accepted(request))
+
+    def _accepted(self, request: Request) -> Response:
+        response = self._wire.accept(request)
+        response.headers["Server"] = f"chatapp/{__version__}"
+        return response
 
     def _respond_later(self, answer: asyncio.Future[Response]) -> None:
         if answer.cancelled():

@@ -44,8 +44,8 @@ class ResponseCreate(msgspec.Struct, frozen=True, kw_only=True):
     retell: Retell | None = None
     metadata: dict[str, str] = {}
 
-    def to_frame(self, stream_id: str | None) -> bytes:
-        """Return the `response.create` event."""
+    def to_frame(self, stream_id: str | None, *, compact: bool = False) -> bytes:
+        """Return the `response.create` event; `compact` as a gateway of ours understands it."""
         event: dict[str, Any] = {
             "type": "response.create",
             "model": self.model,
@@ -58,6 +58,8 @@ class ResponseCreate(msgspec.Struct, frozen=True, kw_only=True):
             event["metadata"] = self.metadata
         if stream_id is not None:
             event["stream_id"] = stream_id
+        if compact:
+            event["compact"] = True
         return msgspec.json.encode(event)
 
 
