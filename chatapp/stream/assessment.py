@@ -55,7 +55,8 @@ def take_snapshot(answer: Answer, now_ns: int) -> Snapshot:
     timeline, tally = answer.timeline, answer.tally
     counts = tally.update(answer.usage)
     pace = tally.pace
-    at_ns = timeline.at_ns
+    # While it streams the stamps as they are: what they leave open is known only from what comes after.
+    at_ns = timeline.at_ns if answer.outcome is None else _arrivals(answer)
     rows = len(timeline)
     if rows and at_ns[-1] > now_ns + CLOCK_STEP_NS:
         answer.warn("clock_step: text is stamped in the future; speeds may be wrong")
@@ -74,7 +75,7 @@ def take_snapshot(answer: Answer, now_ns: int) -> Snapshot:
         ttfa_ms=ttfa if ttfa != ttft else None,
         e2e_ms=_ms(e2e),
         live_tps=_times(live, scale),
-        output_speed_tps=_times(_speed(answer, tally.total, tally.column), scale),
+        output_speed_tps=_times(_speed(at_ns, tally.total, tally.column), scale),
         peak_tps=_times(pace.peak, scale),
         icl_p50_ms=_ms(histogram_quantile(histogram, 0.5)),
         icl_p99_ms=_ms(histogram_quantile(histogram, 0.99)),
@@ -84,8 +85,8 @@ def take_snapshot(answer: Answer, now_ns: int) -> Snapshot:
         output_estimated=counts.estimated,
         reasoning_tokens=counts.reasoning,
         characters=answer.characters,
-        characters_per_s=_speed(answer, answer.characters, timeline.characters),
-        common_tps=_speed(answer, tally.common, timeline.common),
+        characters_per_s=_speed(at_ns, answer.characters, timeline.characters),
+        common_tps=_speed(at_ns, tally.common, timeline.common),
         chunks=rows,
         series=tuple(v * scale for v in pace.series(now_ns, bins=SERIES_BINS, bin_ns=SERIES_BIN_NS)),
         series_bin_ms=SERIES_BIN_NS / NS_PER_MS,
@@ -183,9 +184,9 @@ def _stamp_uncertainty(answer: Answer) -> float | None:
     return metrics.speed_uncertainty(answer.timeline.at_ns, answer.timeline.uncertainty_ns)
 
 
-def _speed(answer: Answer, total: int, column: Sequence[int]) -> float | None:
+def _speed(at_ns: Sequence[int], total: int, column: Sequence[int]) -> float | None:
     """Output speed in a column's unit, from its running total: a snapshot must not grow with the answer."""
-    return metrics.speed_after_first(answer.timeline.at_ns, total, column[0]) if len(answer.timeline) else None
+    return metrics.speed_after_first(at_ns, total, column[0]) if column else None
 
 
 def _elapsed_ms(answer: Answer, now_ns: int) -> float | None:

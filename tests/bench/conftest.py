@@ -1,10 +1,16 @@
 """A backend that answers from a script on a virtual clock: no sleeping, no sockets, exact times."""
 
 import pytest
+from hypothesis import settings
 
 from chatapp.bench.workloads import Workload
 from chatapp.clock import VirtualClock
 from chatapp.stream.events import BackendInfo, Delta, Failed, Finished, Sent, Usage
+
+# How long an example takes says how busy the machine is, nothing else.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
+
 
 MS = 1_000_000
 S = 1_000 * MS

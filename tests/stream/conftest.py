@@ -1,7 +1,13 @@
 import pytest
+from hypothesis import settings
 
 from chatapp.stream.answer import Answer
 from chatapp.stream.events import BackendInfo, Delta, Finished, Sent
+
+# How long an example takes says how busy the machine is, nothing else.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
+
 
 MS = 1_000_000
 INFO = BackendInfo(name="test/model", label="Test", kind="live", provider="test", model="model")

@@ -203,8 +203,11 @@ def test_time_in_the_process_costs_no_accuracy(stream):
 def test_chunks_that_were_read_at_once_did_not_arrive_at_once(stream):
     """The first four chunks were read together, 1 ms apart in truth; the process clock could not know that."""
     late = [(53, WORD)] * 4 + [(50 + i, WORD) for i in range(4, 100)]
-    figures = stream(late, uncertainty_ns=30 * MS).final()
+    answer = stream(late, uncertainty_ns=30 * MS)
+    figures = answer.final()
     assert figures.ttft_ms == pytest.approx(50)
+    snapshot = answer.snapshot(S)
+    assert (snapshot.ttft_ms, snapshot.output_speed_tps) == (figures.ttft_ms, figures.output_speed_tps)
     assert figures.output_speed_tps == pytest.approx(1000)
     assert figures.icl_ms == pytest.approx(1)
     assert figures.doubtful
