@@ -27,7 +27,6 @@ from chatapp.stream.tokens import count_tokens, load_encoding
 from chatapp.text.sanitize import sanitize, sanitize_line
 from chatapp.timer import PreciseClock
 
-
 KINDS = ("json", "csv", "markdown", "html")
 
 
@@ -176,7 +175,9 @@ def _write(contest: Contest, prompt: str, options: dict[str, Any]) -> int:
     """Print the table, then write the files: what was measured is seen even where a disk is full."""
     files = {kind: options[f"{kind}_file"] for kind in KINDS}
     click.echo(sanitize(REDACTOR.text(report.to_text(contest))), err="-" in files.values())
-    made = REDACTOR.value(report.to_json(contest, prompt)) if files["json"] or files["html"] else None
+    made: dict[str, Any] = {}
+    if files["json"] or files["html"]:
+        made = REDACTOR.value(report.to_json(contest, prompt))
     problem: ChatappError | None = None
     for kind, target in files.items():
         if target is None:

@@ -229,7 +229,7 @@ def table_rows(contest: Contest) -> list[tuple[str, ...]]:
                 number(backend["common_tps_per_usd"]),
             )
         )
-    if all(row[-3:] == (DASH, DASH, DASH) for row in rows[1:]):  # nothing here is paid for: no column of dashes
+    if not any(c.price.output_usd for c in contest.contestants):  # nothing here is paid for: no columns for it
         return [row[:-3] for row in rows]
     return rows
 
@@ -295,8 +295,8 @@ def to_markdown(contest: Contest, prompt: str) -> str:
     lines += [_markdown_row(row) for row in rows]
     lines += ["", *(f"- {_markdown_text(line)}" for line in remarks(contest)), ""]
     lines += [
-        "Output speed is (N - k1) / (a_m - a_1): tokens after the first chunk over the time after it. `cl100k/s` counts",
-        "in one tokenizer for all: models cut text differently. Medians with 95 % bootstrap intervals.",
+        "Output speed is (N - k1) / (a_m - a_1): tokens after the first chunk over the time after it. `cl100k/s`",
+        "counts in one tokenizer for all: models cut text differently. Medians with 95 % bootstrap intervals.",
         f"Prompt SHA-256: `{hashlib.sha256(prompt.encode()).hexdigest()}`",
     ]
     return "\n".join(lines) + "\n"
