@@ -13,6 +13,7 @@ import tempfile
 import termios
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from chatapp.recording.answers import RecordedAnswer, load_answers
@@ -21,7 +22,9 @@ from chatapp.stream.answer import Answer
 
 ROWS, COLUMNS = 40, 120
 START_S = 30.0
-QUIET_S = 1.0
+SETTLE_S = 2.0
+PAUSE_S = 0.5
+AGAIN_S = 5.0
 ANSWER_S = 60.0
 
 
@@ -51,8 +54,8 @@ def ask_on_screen(base_url: str, model: str, prompts: int, *, trusted: Path | No
             terminal.wait_until_painted()
             for number in range(prompts):
                 os.write(master, b"go on\r")
-                _wait_for_answer(record, number + 1)
-                time.sleep(0.3)  # the screen finishes painting
+                _wait_for_answer(record, number + 1, again=lambda: os.write(master, b"\r"))
+                time.sleep(PAUSE_S)
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -70,31 +73,33 @@ class _Terminal:
     def __init__(self, master: int) -> None:
         self._master = master
         self._painted = 0
-        self._last = time.monotonic()
         threading.Thread(target=self._drain, daemon=True).start()
 
     def _drain(self) -> None:
         try:
             while data := os.read(self._master, 1 << 16):
                 self._painted += len(data)
-                self._last = time.monotonic()
         except OSError:
             return
 
     def wait_until_painted(self) -> None:
-        """Return when a screen has been painted and nothing more comes."""
+        """Return some time after a whole screen has been painted: then it takes keys. A cursor blinks for ever."""
         deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline:
-            if self._painted > ROWS * COLUMNS // 2 and time.monotonic() - self._last > QUIET_S:
-                return
+        while time.monotonic() < deadline and self._painted < ROWS * COLUMNS // 2:
             time.sleep(0.1)
+        time.sleep(SETTLE_S)
 
 
-def _wait_for_answer(record: Path, count: int) -> None:
-    deadline = time.monotonic() + ANSWER_S
-    while time.monotonic() < deadline:
-        if record.exists() and sum(answer.complete for answer in _answers(record)) >= count:
+def _wait_for_answer(record: Path, count: int, *, again: Callable[[], object]) -> None:
+    """Return when so many answers are complete; press Enter again where a key came while the screen was busy."""
+    begin = pressed = time.monotonic()
+    while time.monotonic() < begin + ANSWER_S:
+        answers = _answers(record) if record.exists() else []
+        if sum(answer.complete for answer in answers) >= count:
             return
+        if len(answers) < count and time.monotonic() - pressed > AGAIN_S:
+            again()
+            pressed = time.monotonic()
         time.sleep(0.2)
     raise TimeoutError(f"answer {count} did not come within {ANSWER_S:g} s")
 
