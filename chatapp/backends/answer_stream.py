@@ -7,11 +7,11 @@ import hashlib
 import time
 import zlib
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 
 import httpx2
 
 from chatapp.backends.arrival_clock import Segment
+from chatapp.backends.patience import Patience
 from chatapp.backends.transport import TimedBody
 from chatapp.clock import NS_PER_S
 from chatapp.protocol.dialects import ChatDecoder, is_failure
@@ -27,23 +27,6 @@ AFTER_DONE_S = 0.02
 TURN_NS = 1_000_000
 """Decoding that never waits gives way to the event loop this often, so that one flood does not starve the others."""
 _SHOWN_BYTES = 4096  # of a body that is no stream: enough for 200 characters of text under the markup
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to wait for a server, and how often to try."""
-
-    connect_s: float = 10.0
-    first_s: float = 120.0
-    """From the request to the first text."""
-    idle_s: float = 60.0
-    """Between two texts."""
-    load_s: float = 300.0
-    """For a server to load a model."""
-    retries: int = 2
-    """Further attempts before the first token."""
-    backoff_s: float = 0.5
-    """Wait before the first retry; doubles with each."""
 
 
 async def read_answer(

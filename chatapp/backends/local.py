@@ -189,8 +189,8 @@ class LocalBackend:
             yield Notice("progress", said["progress"], said["share"])
 
     def _client(self, address: str, key: Secret) -> ChatBackend:
-        from chatapp.backends.answer_stream import Patience
         from chatapp.backends.openai_chat import ChatBackend, ChatServer
+        from chatapp.backends.patience import Patience
 
         server = ChatServer(
             base_url=f"{address}/v1",

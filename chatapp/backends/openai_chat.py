@@ -17,7 +17,8 @@ from typing import Any
 import httpx2
 import openai
 
-from chatapp.backends.answer_stream import Patience, read_answer
+from chatapp.backends.answer_stream import read_answer
+from chatapp.backends.patience import Patience
 from chatapp.backends.refusals import explain
 from chatapp.backends.transport import TimedTransport
 from chatapp.clock import NS_PER_S, Clock, MonotonicClock

@@ -130,6 +130,10 @@ def _open_entry(entry: CatalogEntry, settings: Settings, model: str) -> Backend:
         provider=entry.label,
         model=model,
     )
+    if entry.protocol == "responses":
+        from chatapp.backends.openai_responses import ResponsesBackend
+
+        return ResponsesBackend(info, base_url=entry.base_url, key=key, key_variable=entry.key)
     from chatapp.backends.openai_chat import ChatBackend, ChatServer
 
     server = ChatServer(

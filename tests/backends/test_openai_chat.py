@@ -13,9 +13,9 @@ from functools import partial
 import openai
 import pytest
 
-from chatapp.backends.answer_stream import Patience
 from chatapp.backends.openai_chat import ChatBackend, warm_sdk
 from chatapp.backends.openai_chat import ChatServer as Where
+from chatapp.backends.patience import Patience
 from chatapp.clock import NS_PER_S, VirtualClock
 from chatapp.errors import BackendError
 from chatapp.protocol.sse import SseDecoder

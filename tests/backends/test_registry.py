@@ -6,6 +6,7 @@ import pytest
 
 from chatapp.backends import registry
 from chatapp.backends.openai_chat import ChatBackend
+from chatapp.backends.openai_responses import ResponsesBackend
 from chatapp.backends.registry import ModelChoiceError, default_name, listings, resolve
 from chatapp.backends.simulated import SimulatedBackend
 from chatapp.config import Settings
@@ -165,6 +166,14 @@ def test_ad_hoc_server_without_a_model(models):
 def test_what_is_no_url(url):
     with pytest.raises(UsageError, match="not the URL"):
         resolve("", Settings(), base_url=url, model="m")
+
+
+def test_a_server_of_the_responses_protocol(monkeypatch):
+    monkeypatch.setenv("XAI_API_KEY", KEY)
+    entry = {"base_url": "https://api.x.ai/v1", "protocol": "responses", "key": "XAI_API_KEY"}
+    backend = resolve("grok/m", Settings(backends={"grok": entry}))
+    assert isinstance(backend, ResponsesBackend)
+    assert backend.info.name == "grok/m"
 
 
 # --- listings
