@@ -33,10 +33,10 @@ class ChildLink:
 
     async def connect(self) -> Connection:
         """Return a connection to the running child."""
-        from chatapp.client.connection import Connection
+        from chatapp.client.link import open_connection
 
         endpoint = await self.child.ready()
-        return await Connection.open(endpoint.url, endpoint.token)
+        return await open_connection(endpoint.url, endpoint.token)
 
     async def aclose(self) -> None:
         """End the child."""
@@ -111,13 +111,16 @@ def read_system(name: str) -> str:
 
     Raises:
         UnknownNameError: there is none of that name.
+        FileFormatError: the file cannot be read, or its front matter is broken.
     """
     if not name:
         return ""
     files = {path.stem: path for path in prompt_files("systems", "*.md")}
     if name not in files:
         raise UnknownNameError("system prompt", name, files, hint=f"your own: {config_folder() / 'prompts/systems'}")
-    return files[name].read_text(encoding="utf-8").strip()
+    from chatapp.promptfile import read_prompt_file
+
+    return read_prompt_file(files[name]).text.strip()
 
 
 def open_session(

@@ -10,14 +10,17 @@ from collections.abc import AsyncGenerator
 from typing import Literal, Protocol
 
 from chatapp.client import wording
-from chatapp.client.connection import LOST, ResponseCreate
 from chatapp.client.conversation import COMPLETE, Turn
 from chatapp.client.link import Identified
 from chatapp.client.session import Session
 from chatapp.errors import ChatappError
+from chatapp.protocol.responses_client import ResponseCreate
 from chatapp.stream.answer import Answer
 from chatapp.stream.events import Channel, Delta, Event, Failed, Finished, Notice, Request, Retell
 from chatapp.stream.figures import Figures
+
+LOST = "gateway_lost"
+"""Code of a failure that says nothing about the backend: the gateway, or the connection to it, ended."""
 
 STREAM = "chat"
 """Name of the chat's one lane in a recording."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from chatapp.client.connection import Connection, ResponseCreate
 from chatapp.protocol.responses import ModelListing
 from chatapp.redaction import Secret
 from chatapp.stream.events import BackendInfo, Event
+
+if TYPE_CHECKING:  # the WebSocket library costs 40 ms, which the first paint need not wait for
+    from chatapp.client.connection import Connection
+    from chatapp.protocol.responses_client import ResponseCreate
 
 
 class Identified(Protocol):
@@ -71,7 +76,18 @@ class FixedLink:
 
     async def connect(self) -> Connection:
         """Connect."""
-        return await Connection.open(self.url, self.token)
+        return await open_connection(self.url, self.token)
 
     async def aclose(self) -> None:
         """There is nothing of ours to stop."""
+
+
+async def open_connection(url: str, token: Secret | None) -> Connection:
+    """Open a connection; its library is imported beside the event loop, which paints meanwhile.
+
+    Raises:
+        GatewayError: it cannot be reached, or refuses.
+    """
+    module = await asyncio.to_thread(importlib.import_module, "chatapp.client.connection")
+    connection: Connection = await module.Connection.open(url, token)
+    return connection

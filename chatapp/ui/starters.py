@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-import yaml
-
 from chatapp.config import prompt_files
 from chatapp.errors import ConfigError
 from chatapp.text.sanitize import sanitize_line
@@ -54,7 +52,7 @@ def load_starters() -> tuple[Starter, ...]:
             with path.open("rb") as file:
                 head = file.read(_HEAD_BYTES).decode("utf-8", "replace")
             starter = _read(head)
-        except (OSError, yaml.YAMLError, TypeError, ValueError) as exc:
+        except (OSError, TypeError, ValueError, AttributeError) as exc:
             _LOG.warning("starters: %s: %s", path, exc)
             continue
         if starter is not None:
@@ -66,7 +64,12 @@ def _read(head: str) -> Starter | None:
     parts = head.split("---\n", 2)
     if len(parts) < 3 or parts[0].strip() or "starter:" not in parts[1]:
         return None
-    front = yaml.safe_load(parts[1])
+    import yaml  # 14 ms to import
+
+    try:
+        front = yaml.load(parts[1], Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError as exc:
+        raise ValueError(str(exc)) from None
     number = front.get("starter")
     prompts = front.get("prompts") or [front.get("title", "")]
     if not isinstance(number, int) or not prompts:
