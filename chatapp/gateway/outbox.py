@@ -200,6 +200,7 @@ class Outbox:
             self._space.clear()
         if not (stream.hot or stream.queued):
             self._queue(stream)
+            self.flush()
 
     def finish(self, stream: TextStream, tail: Callable[[], Iterable[bytes]], *, drop_text: bool = False) -> None:
         """Send a response's last frames, behind its text.

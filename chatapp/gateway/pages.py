@@ -18,6 +18,9 @@ from chatapp.gateway.access import Access, Refusal
 from chatapp.protocol.responses import MODELS_PATH, PATH, ModelListing
 from chatapp.text.sanitize import sanitize_line
 
+VERSION = "13"
+"""Of WebSocket, RFC 6455; the only one there is outside drafts."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -74,6 +77,19 @@ class Pages:
         return self._upgrade(request)
 
     def _upgrade(self, request: Request) -> Response | None:
+        headers = request.headers
+        version = ", ".join(headers.get_all("Sec-WebSocket-Version"))
+        if version not in ("", VERSION):
+            said = sanitize_line(version, limit=40)
+            response = as_json(
+                HTTPStatus.UPGRADE_REQUIRED, error(f"WebSocket version {said} is not spoken here, only {VERSION}")
+            )
+            response.headers["Sec-WebSocket-Version"] = VERSION
+            return response
+        if headers.get_all("Sec-WebSocket-Protocol"):
+            said = sanitize_line(", ".join(headers.get_all("Sec-WebSocket-Protocol")), limit=80)
+            message = f"subprotocol {said} is not spoken here: connect without one"
+            return as_json(HTTPStatus.BAD_REQUEST, error(message))
         if "websocket" not in request.headers.get("Upgrade", "").lower():
             message = "this path speaks WebSocket: connect with ws:// or wss://"
             response = as_json(HTTPStatus.UPGRADE_REQUIRED, error(message))

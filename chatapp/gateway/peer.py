@@ -117,9 +117,9 @@ class Peer(asyncio.Protocol):
         wire = self._wire
         now_s = self._heard_s = time.monotonic()
         if not self.is_open and data.startswith(_TLS_HELLO):
-            _log.warning(
-                "%s speaks TLS to a port in clear text: connect with ws://, or start with --tls-cert", self.address
-            )
+            _log.warning("%s speaks TLS to a port in clear text: it needs ws://, or we --tls-cert", self.address)
+            self.abort()
+            return
         wire.receive_data(data)
         self._write_out()
         for event in wire.events_received():

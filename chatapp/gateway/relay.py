@@ -24,7 +24,9 @@ MOST_AT_ONCE = 16
 """Responses in flight on one connection."""
 
 MOST_ERRORS = 10
-"""Refused messages in a row after which a client is not talking to us."""
+"""Messages in a row that are `NONSENSE`, after which a client is not talking to us."""
+
+NONSENSE = frozenset({"bad_message", "invalid_json", "unknown_type"})
 
 YIELD_EVERY = 64
 """Deltas after which a response lets others have their turn."""
@@ -58,7 +60,7 @@ class Talk:
             else:
                 self._create(event)
         except WireError as exc:
-            self._errors += 1
+            self._errors += exc.code in NONSENSE
             self.outbox.put([exc.to_frame(stream_id_of(data))])
             return self._errors < MOST_ERRORS
         self._errors = 0
