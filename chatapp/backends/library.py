@@ -16,10 +16,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from chatapp.config import prompt_files
 from chatapp.errors import FileFormatError
+from chatapp.promptfile import read_prompt_file, read_text
 
 DOMAINS = ("conversation", "code", "science", "hardware", "inference")
 
@@ -218,19 +217,16 @@ def read_entry(path: Path, *, reasoning_file: Path | None = None) -> LibraryEntr
     Raises:
         FileFormatError: it has no such form; with file and line.
     """
-    lines = _read(path).splitlines(keepends=True)
-    if not lines or lines[0].strip() != "---":
+    file = read_prompt_file(path)
+    if not file.has_head:
         raise FileFormatError(path, "must begin with front matter between --- lines", line=1)
-    end = next((i for i, line in enumerate(lines[1:], start=1) if line.strip() == "---"), None)
-    if end is None:
-        raise FileFormatError(path, "the front matter is not closed with a --- line", line=1)
-    head = _front_matter(path, "".join(lines[1:end]))
-    text = "".join(lines[end + 1 :]).strip("\n") + "\n"
+    head = file.head
+    text = file.text.strip("\n") + "\n"
     if not text.strip():
-        raise FileFormatError(path, "has no text after the front matter", line=end + 1)
+        raise FileFormatError(path, "has no text after the front matter", line=file.line - 1)
     reasoning = _string(path, head, "reasoning", "")
     if reasoning_file is not None:
-        reasoning = _read(reasoning_file)
+        reasoning = read_text(reasoning_file)
     starter = head.get("starter")
     if starter is not None and (not isinstance(starter, int) or isinstance(starter, bool) or starter < 1):
         raise FileFormatError(path, f"starter must be a whole number from 1, not {starter!r}")
@@ -247,29 +243,6 @@ def read_entry(path: Path, *, reasoning_file: Path | None = None) -> LibraryEntr
         starter=starter,
         reasoning=reasoning.strip() + "\n" if reasoning.strip() else "",
     )
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").replace("\r\n", "\n")
-    except OSError as exc:
-        raise FileFormatError(path, f"cannot be read: {exc.strerror or exc}") from None
-    except UnicodeDecodeError as exc:
-        raise FileFormatError(path, f"not UTF-8 text (byte {exc.start})") from None
-
-
-def _front_matter(path: Path, text: str) -> dict[str, Any]:
-    try:
-        head = yaml.safe_load(text) or {}
-    except yaml.MarkedYAMLError as exc:
-        mark = exc.problem_mark
-        line = mark.line + 2 if mark else None  # the mark counts from 0, and the first line is ---
-        raise FileFormatError(path, f"front matter is not YAML: {exc.problem or exc}", line=line) from None
-    except yaml.YAMLError as exc:
-        raise FileFormatError(path, f"front matter is not YAML: {exc}", line=1) from None
-    if not isinstance(head, dict):
-        raise FileFormatError(path, "front matter must be a list of `name: value` lines", line=2)
-    return head
 
 
 def _string(path: Path, head: dict[str, Any], key: str, default: str | None) -> str:

@@ -139,3 +139,7 @@ def test_system_prompts_are_files(tmp_path):
     (folder / "mine.md").write_text(" Be kind.\n")
     assert read_system("mine") == "Be kind."
     assert read_system("") == ""
+
+
+def test_a_system_prompt_is_sent_without_its_front_matter():
+    assert read_system("teacher").startswith("You teach one curious adult.")

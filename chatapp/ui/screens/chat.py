@@ -20,6 +20,7 @@ from chatapp.client.transfer import from_json, write_export
 from chatapp.config import prompt_files
 from chatapp.errors import ChatappError, UnknownNameError, UsageError
 from chatapp.log import log_path
+from chatapp.promptfile import read_prompt_file
 from chatapp.stream.events import Retell
 from chatapp.text.sanitize import sanitize_line
 from chatapp.ui.commands import BY_NAME
@@ -279,7 +280,7 @@ class ChatScreen(ConversationScreen):
             return
         if name and name not in files:
             raise UnknownNameError("system prompt", name, files, hint="they are files in prompts/systems")
-        text = files[name].read_text(encoding="utf-8").strip() if name else ""
+        text = read_prompt_file(files[name]).text.strip() if name else ""
         self.session.instructions = self.session.conversation.instructions = text
         self.say(f"system prompt: {name or 'none'}")
 
@@ -303,7 +304,7 @@ class ChatScreen(ConversationScreen):
             return
         if name not in files:
             raise UnknownNameError("template", name, files, hint="they are files in prompts/templates")
-        self.prompt_box.set_prompt(files[name].read_text(encoding="utf-8").strip())
+        self.prompt_box.set_prompt(read_prompt_file(files[name]).text.strip())
         self.prompt_box.focus()
 
     def command_editor(self, _argument: str) -> None:

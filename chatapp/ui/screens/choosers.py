@@ -8,6 +8,8 @@ from pathlib import Path
 from textual.content import Content
 
 from chatapp.client.conversation import Turn
+from chatapp.errors import FileFormatError
+from chatapp.promptfile import read_prompt_file
 from chatapp.text.sanitize import sanitize_line
 from chatapp.ui.commands import COMMANDS, key_label
 from chatapp.ui.fitting import columns, cut
@@ -50,10 +52,9 @@ def file_picker(heading: str, files: Mapping[str, Path], *, none: str = "") -> P
     items = [Item("", Content.styled(none, "$quiet"), none)] if none else []
     for name, path in files.items():
         try:
-            with path.open(encoding="utf-8", errors="replace") as file:
-                beginning = file.read(400)
-        except OSError as exc:
-            beginning = f"cannot be read: {exc.strerror or exc}"
+            beginning = read_prompt_file(path).description
+        except FileFormatError as exc:
+            beginning = exc.message.removeprefix(f"{path.parent}/")
         room = PREVIEW - max(len(name), 18) - 2
         title = Content.assemble((f"{sanitize_line(name):<18}  ", "$foreground"), (preview(beginning, room), "$quiet"))
         items.append(Item(name, title, f"{name} {beginning}"))

@@ -212,13 +212,29 @@ async def test_export_and_import(make_app, tmp_path):
 async def test_system_prompts_travel_with_the_request(make_app, tmp_path):
     folder = tmp_path / "config" / "prompts" / "systems"
     folder.mkdir(parents=True)
-    (folder / "terse.md").write_text("Answer in one word.")
+    (folder / "terse.md").write_text("---\ndescription: Says little.\n---\nAnswer in one word.\n")
     app = make_app()
     async with app.run_test(size=SIZE) as pilot:
         await send(pilot, "/system terse")
         await send(pilot, "hello")
         assert app.session.link.connections[0].requests[0].instructions == "Answer in one word."
         await send(pilot, "/system ters")
+
+
+async def test_the_menu_of_system_prompts_shows_what_they_say_of_themselves(make_app, tmp_path):
+    folder = tmp_path / "config" / "prompts" / "systems"
+    folder.mkdir(parents=True)
+    (folder / "terse.md").write_text("---\ndescription: Says little.\n---\nAnswer in one word.\n")
+    (folder / "torn.md").write_text("---\ndescription: Says nothing.\n")
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await pilot.press("ctrl+s")
+        await pilot.pause(0.1)
+        titles = {item.value: item.title.plain for item in app.screen.items}
+        assert "Says little." in titles["terse"]
+        assert "---" not in titles["terse"]
+        assert "torn.md:1" in titles["torn"]
 
 
 async def test_a_template_selects_its_blanks_one_after_another(make_app, tmp_path):
