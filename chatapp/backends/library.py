@@ -97,17 +97,21 @@ class Library:
         """Return the entries nearest to a prompt, the best first."""
         words = Counter(_words(prompt))
         whole = _whole_words(prompt)
-        matches = [Match(item.entry, self._score(words, whole, item)) for item in self._index] if whole else []
-        matches.sort(key=lambda match: (-match.score, match.entry.name))
-        return matches[:limit]
+        scored = [(*self._score(words, whole, item), item.entry) for item in self._index] if whole else []
+        scored.sort(key=lambda found: (-found[0], -found[1], found[2].name))
+        return [Match(entry, score) for score, _nearest, entry in scored[:limit]]
 
-    def _score(self, words: Counter[str], whole: str, item: _Indexed) -> float:
+    def _score(self, words: Counter[str], whole: str, item: _Indexed) -> tuple[float, float]:
+        """Return the score, and how near the entry's nearest question is, which decides between equal scores.
+
+        Several entries may hold every word of a short prompt; the one that was written for such a question is meant.
+        """
         if whole in item.verbatim:
-            return 1.0
+            return 1.0, 1.0
         asked = self._length(words)
         nearest = max((self._shared(words, q) / (asked * n) for q, n in item.questions if n), default=0.0)
         certainty = min(1.0, 0.1 + 0.3 * len(words))  # one word says little about what is wanted
-        return round(certainty * min(1.0, max(nearest, self._coverage(words, item))), 4)
+        return round(certainty * min(1.0, max(nearest, self._coverage(words, item))), 4), round(nearest, 4)
 
     def _weight(self, word: str) -> float:
         return self._weights.get(word, math.log(1 + len(self.entries)) + 1)

@@ -122,6 +122,7 @@ def test_every_entrys_own_questions_find_it(shipped):
         ("I have to give a talk in five days and I'm nervous, help me", "talk-in-five-days"),
         ("race CS-3 against 16 H100", "race-cs3-h100"),
         ("how does mixture of experts pick experts", "mixture-of-experts"),
+        ("hi", "hello"),
     ],
 )
 def test_paraphrases_find_their_answer(shipped, prompt, name):
@@ -168,6 +169,18 @@ def test_scores_lie_between_0_and_1_and_fall(prompt):
     scores = [match.score for match in library.search(prompt)]
     assert all(0 <= score <= 1 for score in scores)
     assert scores == sorted(scores, reverse=True)
+
+
+def test_of_equal_scores_the_one_with_the_nearer_question_is_first():
+    library = Library(
+        (
+            LibraryEntry("a", "Rust", "code", "text", keywords=("sort", "list", "tree", "heap")),
+            LibraryEntry("b", "Sorting", "code", "text", prompts=("how do I sort a list in rust",)),
+        )
+    )
+    first, second = library.search("rust list sort")
+    assert (first.entry.name, second.entry.name) == ("b", "a")
+    assert first.score == second.score == 1.0
 
 
 def test_an_empty_library_finds_nothing():
