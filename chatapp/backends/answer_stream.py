@@ -24,6 +24,8 @@ AFTER_FINISH_S = 2.0
 """How long usage may follow a finish_reason before the answer counts as ended without [DONE]."""
 AFTER_DONE_S = 0.02
 """How long the end of the body may follow [DONE] before the connection is closed instead of kept."""
+MAX_SURPLUS = 64 << 10
+"""Bytes after [DONE] that are read past before the connection is given up."""
 TURN_NS = 1_000_000
 """Decoding that never waits gives way to the event loop this often, so that one flood does not starve the others."""
 _SHOWN_BYTES = 4096  # of a body that is no stream: enough for 200 characters of text under the markup
@@ -203,9 +205,10 @@ class _Reader:
 
     async def _let_go(self) -> None:
         """Read the end of the body, so that the connection can be used again; it comes with [DONE] or never."""
+        surplus = 0
         try:
-            while await self._body.receive(AFTER_DONE_S) is not None:
-                pass
+            while surplus < MAX_SURPLUS and (segment := await self._body.receive(AFTER_DONE_S)) is not None:
+                surplus += len(segment.data)
         except httpx2.HTTPError:
             pass  # held open: whoever closes the response closes the connection
 

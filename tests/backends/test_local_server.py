@@ -124,6 +124,40 @@ def test_the_packaged_model_gets_the_transcript_as_its_template(package, fake_pa
     sys.modules.pop("xllamacpp")
 
 
+@pytest.fixture
+def in_process(fake_path, monkeypatch):
+    """Run the child's `main` here, its descriptors left alone; return what it reports."""
+    monkeypatch.syspath_prepend(str(fake_path))
+    monkeypatch.delitem(sys.modules, "xllamacpp", raising=False)
+    monkeypatch.setattr(local_server, "_die_with_parent", lambda: None)
+    monkeypatch.setattr(local_server, "_watch_parent", lambda: None)
+
+    def run(order):
+        target = fake_path / "report"
+        monkeypatch.setattr(os, "dup", lambda _fd: os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
+        monkeypatch.setattr(os, "dup2", lambda _from, _to: None)
+        monkeypatch.setattr(sys, "stdin", io.StringIO(order))
+        monkeypatch.setattr("threading.Event.wait", lambda _self, timeout=None: True)
+        local_server.main()
+        return [json.loads(line) for line in target.read_text().splitlines()]
+
+    yield run
+    sys.modules.pop("xllamacpp", None)
+
+
+def test_main_serves_until_it_ends(in_process):
+    assert in_process('{"model": "/x/own.gguf", "key": "k"}\n')[-1] == {"ready": "http://127.0.0.1:1"}
+
+
+def test_main_without_an_order(in_process):
+    assert in_process("") == []
+
+
+def test_main_that_cannot_load(in_process):
+    with pytest.raises(SystemExit):
+        in_process('{"model": "/x/broken.gguf", "key": "k"}\n')
+
+
 def start(environment, order=None):
     child = subprocess.Popen(
         [sys.executable, "-m", "chatapp.backends.local_server"],

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import itertools
 import socket
+import sys
 import time
 from contextlib import aclosing
 from functools import partial
 
+import httpx2
 import openai
 import pytest
 
+from chatapp.backends import arrival_clock
 from chatapp.backends.openai_chat import ChatBackend, warm_sdk
 from chatapp.backends.openai_chat import ChatServer as Where
 from chatapp.backends.patience import Patience
+from chatapp.backends.transport import TimedTransport
 from chatapp.clock import NS_PER_S, VirtualClock
 from chatapp.errors import BackendError
 from chatapp.protocol.sse import SseDecoder
@@ -293,6 +298,47 @@ async def test_finish_reason_without_any_end_is_done_after_a_while(monkeypatch):
 
 async def test_text_after_done_is_ignored():
     assert text(await events_of(Reply([chunk("Hi"), DONE, chunk("ignored"), DONE]))) == "Hi"
+
+
+async def test_a_flood_after_done_is_cut_off():
+    events = await events_of(Reply([chunk("Hi"), DONE] + [b": x" * 10_000] * 50 + [Hold]))
+    assert events[-1].reason == "stop"
+
+
+# --- who says so
+
+
+async def test_a_secure_answer_names_its_certificate(server_tls, client_tls, authority):
+    async with ChatServer(answer("Hi"), tls=server_tls) as server:
+        transport = TimedTransport(ssl_context=client_tls)
+        backend = ChatBackend(INFO, Where(server.base_url), patience=CALM, transport=transport)
+        events = await collect(backend)
+        await backend.aclose()
+    assert {"tcp", "tls"} <= set(events[0].connect_ns)
+    assert len(bytes.fromhex(events[-1].provenance["tls_certificate_sha256"])) == 32
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux stamps received TCP data")
+async def test_arrivals_of_two_clocks_are_said(monkeypatch):
+    real, calls = arrival_clock._stamp_of, itertools.count()
+    async with asking(Reply([Sleep(0.05), *answer("a b").steps])) as (_server, backend):
+        await backend.warm()
+        # The head has its stamp, and what follows has none.
+        monkeypatch.setattr(arrival_clock, "_stamp_of", lambda found: None if next(calls) else real(found))
+        events = await collect(backend)
+    assert events[0].source == "kernel"
+    assert [e.message for e in events if isinstance(e, Notice)] == [
+        "some arrival times of this answer come from the process, not the kernel"
+    ]
+
+
+async def test_another_transport_is_read_by_the_process_clock():
+    reply = httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=chunk("Hi") + DONE)
+    transport = httpx2.MockTransport(lambda _request: reply)
+    backend = ChatBackend(INFO, Where("http://provider.test/v1"), patience=CALM, transport=transport)
+    events = await collect(backend)
+    await backend.aclose()
+    assert (events[0].source, text(events)) == ("process", "Hi")
 
 
 # --- faults inside the stream
