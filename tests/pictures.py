@@ -64,8 +64,9 @@ async def welcome(pilot: Pilot[object]) -> None:
 async def chat(pilot: Pilot[object]) -> None:
     """A fast system in the middle of an answer, a slower one on the scoreboard."""
     await welcome(pilot)
-    await ask(pilot, "Why is the sky blue?", H100)
-    await ask(pilot, PROMPT, CS3, characters=5000)
+    for backend in (H100, CS3):
+        await ask(pilot, "Why is the sky blue?", backend)
+    await ask(pilot, PROMPT, CS3, characters=4200)
 
 
 async def switcher(pilot: Pilot[object]) -> None:
@@ -84,10 +85,13 @@ async def why(pilot: Pilot[object]) -> None:
 
 
 async def compare(pilot: Pilot[object]) -> None:
-    """The race of the fourth starter, some seconds after its start."""
+    """The race of the fourth starter, a moment after the winner's finish."""
+    from chatapp.ui.widgets.lane import Lane
+
     await welcome(pilot)
     await pilot.press("4")
-    await pilot.pause(3.0)
+    await until(lambda: any(lane.answer and lane.answer.outcome for lane in pilot.app.screen.query(Lane)))
+    await pilot.pause(0.5)
 
 
 SCENES: dict[str, Scene] = {"welcome": welcome, "chat": chat, "switcher": switcher, "why": why, "compare": compare}
