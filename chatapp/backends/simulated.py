@@ -20,11 +20,12 @@ from chatapp.clock import Clock
 from chatapp.config import Settings
 from chatapp.errors import ChatappError, UnknownNameError, UsageError
 from chatapp.hardware.explain import detail_of
+from chatapp.hardware.models import Model
 from chatapp.hardware.names import SimulationName, parse_name
 from chatapp.hardware.pacing import claimed_pace, pace_of
 from chatapp.hardware.predict import Prediction, predict
 from chatapp.hardware.schedule import Pace
-from chatapp.stream.events import BackendInfo, Delta, Event, Failed, Request, Sent
+from chatapp.stream.events import BackendInfo, Delta, Event, Failed, Notice, Request, Sent
 from chatapp.stream.tokens import count_tokens
 from chatapp.timer import PreciseClock
 
@@ -88,11 +89,8 @@ class SimulatedBackend:
         Raises:
             UsageError: the conversation is beyond the model's window.
         """
-        usual = self._usual
-        model, chips = usual.setup.model, usual.setup.chips
-        label = usual.setup.system.label
-        timing = f"simulated {label}" + (f" (× {chips}{'' if usual.counted else SMALLEST})" if chips > 1 else "")
-        telling = tell(request, load_library(), timing=timing)
+        model = self._usual.setup.model
+        telling = tell(request, load_library(), timing=self._timing())
         thinks = model.thinks and self._settings.sim_reasoning and request.reasoning_effort != "none"
         pieces: list[TaggedPiece] = [("reasoning", piece) for piece in cut(telling.reasoning)] if thinks else []
         pieces += [("answer", piece) for piece in cut(telling.answer)]
@@ -106,6 +104,10 @@ class SimulatedBackend:
         most = room if request.max_output_tokens is None else min(room, request.max_output_tokens)
         kept, reason = limit(pieces, most)
         output_tokens = max(1, sum(piece.tokens for _channel, piece in kept))
+        notices = telling.notices
+        if thinks and telling.reasoning_is_bundled:
+            thought = sum(piece.tokens for channel, piece in kept if channel == "reasoning")
+            notices = tuple(_with_length_of_reasoning(notice, thought, model) for notice in notices)
         seed = self._seed if request.seed is None else request.seed
         return Plan(
             pieces=kept,
@@ -113,8 +115,17 @@ class SimulatedBackend:
             seed=f"{seed} {self.name} {_digest(request.prompt)}",
             input_tokens=input_tokens,
             reason=reason,
-            notices=telling.notices,
+            notices=notices,
         )
+
+    def _timing(self) -> str:
+        """Return what a reader is told of the timing: "simulated CS-3", how many, how busy, and whose figure it is."""
+        usual = self._usual
+        chips = usual.setup.chips
+        parts = [f"× {chips}{'' if usual.counted else SMALLEST}"] if chips > 1 else []
+        parts += [f"{self._load:,} users at once"] if self._load > 1 else []
+        said = f"simulated {usual.setup.system.label}" + (f" ({'; '.join(parts)})" if parts else "")
+        return f"{said}, {PLAYED_BACK}" if self._source == "claimed" else said
 
     def schedule(self, request: Request) -> list[Event]:
         """Return the events of an answer as scheduled, its `Sent` at 0.
@@ -169,6 +180,7 @@ class SimulatedBackend:
 
 
 SMALLEST = ", the smallest number that holds the model"
+PLAYED_BACK = "a vendor's figure played back"
 
 
 def open_simulated(
@@ -227,7 +239,7 @@ def describe(name: SimulationName, prediction: Prediction, pace: PaceSource = "m
     shown = replace(name.system, count=None if (name.system.count or 1) == 1 else name.system.count)
     count = f"{shown.count} × " if shown.count else ""
     machines = f"{setup.chips} × {setup.system.label}"
-    source = "a vendor's figure played back" if pace == "claimed" else "timing from a model"
+    source = PLAYED_BACK if pace == "claimed" else "timing from a model"
     return BackendInfo(
         name=str(name),
         label=f"{count}{setup.system.label} · {setup.model.label}",
@@ -237,6 +249,19 @@ def describe(name: SimulationName, prediction: Prediction, pace: PaceSource = "m
         note=f"simulated ({machines}): {source}, text from the bundled library",
         detail=detail_of(prediction, claimed=pace == "claimed"),
     )
+
+
+def _with_length_of_reasoning(notice: Notice, tokens: int, model: Model) -> Notice:
+    """Return the notice with how long the bundled reasoning is, and how long a live model thinks.
+
+    The phase between the first token and the answer is as long as its text, and nobody publishes how long that is live.
+    """
+    live = model.record.facts.get("reasoning_tokens")
+    if live is not None and live.low is not None and live.high is not None:
+        length = f"{live.low:,.0f} to {live.high:,.0f} live ({live.confidence})"
+    else:
+        length = "live of unpublished length, often far longer"
+    return Notice(notice.kind, f"{notice.message}, reasoning: {tokens:,} bundled tokens, {length}")
 
 
 def count_input(request: Request) -> int:

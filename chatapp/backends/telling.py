@@ -29,6 +29,8 @@ class Telling:
     answer: str
     reasoning: str
     notices: tuple[Notice, ...]
+    reasoning_is_bundled: bool = False
+    """Whether the reasoning is the library's: then its length says nothing of how long a live model thinks."""
 
 
 def tell(request: Request, library: Library, *, timing: str) -> Telling:
@@ -48,7 +50,7 @@ def tell(request: Request, library: Library, *, timing: str) -> Telling:
             "text_source",
             f"text: the bundled answer “{best.entry.title}” (match {best.score:.2f}), timing: {timing}",
         )
-        return Telling(best.entry.text, best.entry.reasoning or GENERIC_REASONING, (notice,))
+        return Telling(best.entry.text, best.entry.reasoning or GENERIC_REASONING, (notice,), reasoning_is_bundled=True)
     score = f"the nearest matches {best.score:.2f}" if best else "there is nothing to match"
     notice = Notice("no_match", f"no bundled answer fits this prompt ({score}, {MATCH_THRESHOLD:.2f} is needed)")
     return Telling(_no_match_text(library.starters), "", (notice,))

@@ -77,6 +77,20 @@ async def test_a_bundled_answer_stands_under_its_own_title():
     assert text_of(events, "reasoning")
 
 
+async def test_bundled_reasoning_says_how_much_longer_live_models_think():
+    events = await told(opened(), request("Explain speculative decoding"))
+    thought = sum(e.tokens for e in events if isinstance(e, Delta) and e.channel == "reasoning")
+    assert events[0].message.endswith(f", reasoning: {thought} bundled tokens, 1,000 to 8,000 live (assumption)")
+    unknown = await told(opened("sim:cs3/gpt-oss-120b"), request("Explain speculative decoding"))
+    assert unknown[0].message.endswith("bundled tokens, live of unpublished length, often far longer")
+    for silent in (
+        await told(opened(), request("Explain speculative decoding", reasoning_effort="none")),
+        await told(opened(), retell(reasoning="A real thought.")),  # as long as it really was
+        await told(opened("sim:h100x8/gpt-3-175b"), request("Explain speculative decoding")),
+    ):
+        assert "reasoning" not in silent[0].message
+
+
 async def test_a_prompt_that_nothing_fits_is_told_so():
     events = await told(opened(), request("what is the capital of france"))
     assert events[0].kind == "no_match"
@@ -137,6 +151,7 @@ async def test_the_same_seed_tells_the_same_timing():
 
 async def test_load_slows_everything():
     alone, busy = opened("sim:h100x16/kimi-k2.6"), opened("sim:h100x16/kimi-k2.6", load=32)
+    assert "simulated H100 (× 16; 32 users at once)" in busy.plan(retell()).notices[0].message
     asked = request("word " * 4000, retell=Retell(RETOLD, "local"))
     alone_plan, busy_plan = alone.plan(asked), busy.plan(asked)
     assert busy_plan.parts[0].offset_ns > alone_plan.parts[0].offset_ns
@@ -150,6 +165,9 @@ async def test_a_claim_is_played_back_only_on_demand_and_called_that():
     seconds = (plan.parts[-1].offset_ns - plan.parts[0].offset_ns) / NS_PER_S
     assert (tokens - 1) / seconds == pytest.approx(981, rel=0.02)
     assert "a vendor's figure played back" in claimed.info.note
+    assert "simulated CS-3 (× 15, the smallest number that holds the model), a vendor's figure played back" in (
+        plan.notices[0].message
+    )
     assert "timing from a model" in opened().info.note
     with pytest.raises(UsageError, match="no claim is shipped"):
         opened("sim:h100x16/kimi-k2.6", pace="claimed")
