@@ -57,12 +57,14 @@ def chat(  # noqa: PLR0913, PLR0917 - one argument for each option
     if not plain:
         opening.require_terminal()
     name, own = _choose(settings, backend, base_url, model)
+    if gateway is not None:
+        _check_gateway(gateway, {"--base-url": base_url, "--pace": pace, "--load": load, "--seed": seed})
     # The gateway starts beside us from here on: checks and the screen's import take about as long as it does. It ends
     # with this process, however that ends.
     link = opening.start_link(gateway, own=own, pace=pace, load=load, seed=seed if seed is not None else settings.seed)
     try:
         if gateway is None and not own:
-            check_backend(name, settings, ask_servers=plain)
+            check_backend(name, settings, ask_servers=plain, pace=pace, load=load)
         session = opening.open_session(
             link(),
             settings,
@@ -134,7 +136,24 @@ def _choose(
     return name, {name: entry}
 
 
-def check_backend(name: str, settings: Settings, *, ask_servers: bool) -> None:
+def _check_gateway(url: str, own: dict[str, object]) -> None:
+    """Refuse what cannot be a gateway's address, and options that only a gateway of our own could follow."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+        raise UsageError(f"not the address of a gateway: {url!r}", hint="for example ws://127.0.0.1:8765/v1/responses")
+    for option, value in own.items():
+        if value is not None:
+            raise UsageError(
+                f"{option} has no effect on the gateway at {url}",
+                hint=f"leave out --gateway, or {option}; --backend names one of that gateway's own backends",
+            )
+
+
+def check_backend(
+    name: str, settings: Settings, *, ask_servers: bool, pace: str | None = None, load: int | None = None
+) -> None:
     """Refuse a name that cannot answer before anything is started.
 
     Args:
@@ -142,6 +161,8 @@ def check_backend(name: str, settings: Settings, *, ask_servers: bool) -> None:
         settings: with the user's own backends and keys.
         ask_servers: whether a bare server name is to be completed now, by asking the server for its models; the screen
             offers them instead.
+        pace: where a simulated system takes its pace from.
+        load: concurrent users of a simulated system.
 
     Raises:
         UsageError: as `chatapp.backends.registry.resolve`; a recording that is not there.
@@ -154,7 +175,7 @@ def check_backend(name: str, settings: Settings, *, ask_servers: bool) -> None:
     if colon and scheme == "sim":
         from chatapp.backends.simulated import open_simulated
 
-        open_simulated(name, settings)
+        open_simulated(name, settings, pace=pace or "model", load=load or 1)
         return
     if scheme == "local":
         return

@@ -58,6 +58,11 @@ class TestPlain:
         (["--plain", "--prompt", " "], "prompt is empty"),
         (["--plain", "--prompt", "x", "--model", "m"], "--model belongs to --base-url"),
         (["--plain", "--prompt", "x", "--base-url", "ftp://x"], "not the URL"),
+        (["--plain", "--prompt", "x", "--gateway", "foo"], "not the address of a gateway: 'foo'"),
+        (["--plain", "--prompt", "x", "--gateway", "http://h/v1"], "not the address of a gateway"),
+        (["--plain", "--prompt", "x", "--gateway", "ws://h/v1", "--load", "8"], "--load has no effect on the gateway"),
+        (["--plain", "--prompt", "x", "--gateway", "ws://h/v1", "--base-url", "http://h"], "--base-url has no effect"),
+        (["--plain", "--prompt", "x", "--load", "100000"], "batch must lie between 1 and 65,536"),
         (["--plain", "--prompt", "x", "--base-url", "http://me:secret@x/v1"], "must not hold a password"),
         (["--plain", "--prompt", "x", "--backend", "sim:cs9/kimi-k2.6"], "cs9"),
         (["--plain", "--prompt", "x", "--backend", "recording:nothing.tokcast"], "no such recording"),
@@ -114,6 +119,11 @@ class TestCheckBackend:
         recording.write_text("")
         for name in ("sim:cs3/kimi-k2.6", "local", f"recording:{recording}", "ollama"):
             check_backend(name, Settings(), ask_servers=False)
+
+    def test_a_pace_that_nobody_claims_is_refused(self):
+        check_backend("sim:cs3/kimi-k2.6", Settings(), ask_servers=False, pace="claimed")
+        with pytest.raises(UsageError, match=r"no claim is shipped for Kimi K2\.6 on H100"):
+            check_backend("sim:h100x16/kimi-k2.6", Settings(), ask_servers=False, pace="claimed")
 
     def test_a_missing_key_and_an_unknown_name_are_refused(self):
         with pytest.raises(MissingKeyError, match="CEREBRAS_API_KEY"):
