@@ -232,3 +232,34 @@ def test_the_awake_time_is_read_rarely(socket_pair, monkeypatch):
     for _ in range(50):
         clock.rest()
     assert FIRST_WAITS <= len(read) <= FIRST_WAITS + 3
+
+
+class Readings:
+    """Stands in for the module `time`: two clocks read one after the other, each reading some time after the last."""
+
+    def __init__(self, *steps_ns):
+        self.now_ns = 1_000_000_000
+        self.steps_ns = list(steps_ns)
+
+    def monotonic_ns(self):
+        self.now_ns += self.steps_ns.pop(0) if self.steps_ns else 100
+        return self.now_ns
+
+    def time_ns(self):
+        self.now_ns += 100
+        return self.now_ns + 5_000_000_000
+
+
+def test_a_thread_that_lost_its_processor_between_two_clocks_reads_them_again(monkeypatch):
+    readings = Readings(50_000_000)
+    monkeypatch.setattr(arrival_clock, "time", readings)
+    offset_ns, error_ns = arrival_clock._realtime_offset(readings.now_ns)
+    assert offset_ns == pytest.approx(-5_000_000_000, abs=200)
+    assert error_ns == 0
+
+
+def test_clocks_that_are_never_read_together_say_how_wrong_they_may_be(monkeypatch):
+    readings = Readings(*[1_000_000] * 99)
+    monkeypatch.setattr(arrival_clock, "time", readings)
+    offset_ns, error_ns = arrival_clock._realtime_offset(readings.now_ns)
+    assert abs(offset_ns + 5_000_000_000) <= error_ns <= 510_000
