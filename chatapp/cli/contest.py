@@ -121,9 +121,21 @@ def estimate_usd(contestant: Contestant, workload: Workload, requests: int) -> f
 
 
 async def carry_out(
-    contestants: list[Contestant], workload: Workload, options: dict[str, Any], *, title: str = "compare"
+    contestants: list[Contestant],
+    workload: Workload,
+    options: dict[str, Any],
+    *,
+    title: str = "compare",
+    budget_tokens: bool = False,
 ) -> Contest:
     """Run the contest, recording it where that was asked for; Ctrl-C ends it early and keeps what was measured.
+
+    Args:
+        contestants: already resolved; their backends are closed at the end.
+        workload: what is asked.
+        options: of the command line.
+        title: of the recording.
+        budget_tokens: `max_tokens` bounds the whole contest, instead of each answer.
 
     Raises:
         UsageError: the recording cannot be created.
@@ -146,6 +158,7 @@ async def carry_out(
             timeout_s=options["timeout"],
             observer=observer,
             max_usd=options["max_cost"],
+            max_tokens=options["max_tokens"] if budget_tokens else None,
         )
         stack.enter_context(stopping_on_interrupt(contest.stop))
         try:

@@ -19,7 +19,8 @@ A claim file is TOML in `prompts/claims/`, the user's own in the config folder b
     method = "..."                        how it was measured, as far as it is known
     notes = "..."                         optional
 
-A ratio compares two backends: `baseline` says to what.
+A ratio compares two backends: `baseline` says to what. Of kind "fit", `value` counts systems, and `bound` says whether
+the model fits into "at most" so many (the usual reading), or needs "at least" so many.
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     baseline: str = ""
     tolerance: float = 0.05
     """A measurement within this share of the value agrees with it."""
+    bound: Literal["at most", "at least"] = "at most"
+    """Of kind "fit": how many systems hold the model."""
 
     @property
     def higher_is_faster(self) -> bool:
@@ -120,6 +123,8 @@ def _check(claim: Claim, document: TomlFile) -> None:
         fail("source", "must be the address of the publication")
     if (claim.kind == "fit") != (claim.metric == "fit"):
         fail("metric", 'kind "fit" goes with metric "fit", and no other')
+    if claim.kind == "fit" and claim.value != int(claim.value):
+        fail("value", f"counts systems: a whole number, not {claim.value!r}")
     if claim.kind != "fit" and not claim.workload:
         fail("workload", "a measured claim names the workload it was measured with")
     if claim.kind == "ratio":

@@ -54,12 +54,21 @@ class Contestant:
         if self.backend.info.kind != "live":
             return 0.0
         total = 0.0
-        for figures in [*self.unmeasured, *(run.figures for run in self.runs)]:
+        for figures in self._all:
             cost = cost_of(self.price, figures)
             if cost is None:
                 return None
             total += cost
         return total
+
+    @property
+    def spent_tokens(self) -> int:
+        """Input and output of all its requests so far, estimated ones included."""
+        return sum((figures.input_tokens or 0) + (figures.output_tokens or 0) for figures in self._all)
+
+    @property
+    def _all(self) -> list[Figures]:
+        return [*self.unmeasured, *(run.figures for run in self.runs)]
 
 
 class MeasuredRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +97,7 @@ class Contest:
         run_id: seeds the prompts; another each time by default.
         observer: sees every event, for a recording: `lane` is the contestant's index.
         max_usd: ends the contest before a request, where those so far have cost this much.
+        max_tokens: the same of tokens, input and output together.
     """
 
     def __init__(
@@ -100,6 +110,7 @@ class Contest:
         run_id: str | None = None,
         observer: Observer | None = None,
         max_usd: float | None = None,
+        max_tokens: int | None = None,
     ) -> None:
         self.contestants = list(contestants)
         self.workload = workload
@@ -108,7 +119,8 @@ class Contest:
         """Set it to end early; what was measured is kept."""
         self.at_once = False
         self._max_usd = max_usd
-        self._spent_up = False
+        self._max_tokens = max_tokens
+        self._spent_up = ""
         self._clock = clock
         self._timeout_s = timeout_s
         self._observer = observer
@@ -119,13 +131,15 @@ class Contest:
         """Why it ended early; None where it did not."""
         if self.stop.is_set():
             return "interrupted"
-        return f"--max-cost ${self._max_usd:g} reached" if self._spent_up else None
+        return self._spent_up or None
 
     def _over(self) -> bool:
-        """Whether no further request may be sent: told to stop, or the money is spent."""
-        if self._max_usd is not None and not self._spent_up:
-            self._spent_up = sum(contestant.spent_usd or 0.0 for contestant in self.contestants) >= self._max_usd
-        return self._spent_up or self.stop.is_set()
+        """Whether no further request may be sent: told to stop, or a budget is spent."""
+        if self._max_usd is not None and sum(c.spent_usd or 0.0 for c in self.contestants) >= self._max_usd:
+            self._spent_up = f"--max-cost ${self._max_usd:g} reached"
+        if self._max_tokens is not None and sum(c.spent_tokens for c in self.contestants) >= self._max_tokens:
+            self._spent_up = f"--max-tokens {self._max_tokens:,} reached"
+        return bool(self._spent_up) or self.stop.is_set()
 
     async def run(
         self,
