@@ -49,6 +49,7 @@ class ChildGateway:
         self._options = options or ChildOptions()
         self._process: subprocess.Popen[bytes] | None = None
         self._endpoint: Endpoint | None = None
+        self._starting = asyncio.Lock()
         self._token = Secret("gateway token", secrets.token_urlsafe(32))
 
     @property
@@ -95,8 +96,12 @@ class ChildGateway:
         Raises:
             GatewayError: it ended or said nothing within `READY_S`; its log says more.
         """
+        async with self._starting:  # two panes may find it dead at one time
+            return await self._ready()
+
+    async def _ready(self) -> Endpoint:
         if not self.alive:
-            self._endpoint = None
+            self.stop()  # closes what is left of one that died
             self.spawn()
         if self._endpoint is None:
             process = self._process

@@ -40,6 +40,8 @@ class Talk:
     def __init__(self, pool: BackendPool, outbox: Outbox) -> None:
         self._pool = pool
         self.outbox = outbox
+        self.draining = False
+        """Whether new answers are refused: the gateway is about to stop."""
         self._history = History()
         self._running: dict[str, _Running] = {}
         self._errors = 0
@@ -67,6 +69,8 @@ class Talk:
         return True
 
     def _create(self, create: Create) -> None:
+        if self.draining:
+            raise WireError("draining", "the gateway is about to stop: open another connection", status=503)
         if len(self._running) >= MOST_AT_ONCE:
             raise WireError("busy", f"{MOST_AT_ONCE} responses are in flight on this connection", status=429)
         if any(other.create.stream_id == create.stream_id for other in self._running.values()):

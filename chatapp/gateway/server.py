@@ -112,6 +112,9 @@ class Gateway:
     async def drain(self, patience_s: float = DRAIN_S) -> None:
         """Accept nothing new, let what is in flight finish for at most `patience_s`, then close with 1001."""
         self.draining = True
+        for talk in self._peers.values():
+            if talk is not None:
+                talk.draining = True
         end = time.monotonic() + patience_s
         while self._busy() and time.monotonic() < end:
             self._looked.clear()

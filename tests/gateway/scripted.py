@@ -11,7 +11,7 @@ from chatapp.gateway.access import Access
 from chatapp.gateway.server import Gateway
 from chatapp.protocol.responses import PATH, ModelListing
 from chatapp.redaction import Secret
-from chatapp.stream.events import BackendInfo, Delta, Finished, Sent, Usage
+from chatapp.stream.events import BackendInfo, Delta, Failed, Finished, Sent, Usage
 
 TOKEN = Secret("test token", "token-of-the-tests-0123456789")
 HEADERS = {"Authorization": f"Bearer {TOKEN.reveal()}"}
@@ -34,8 +34,8 @@ class ScriptedBackend:
         ended = False
         try:
             async for event in self.script(request):
+                ended = isinstance(event, (Finished, Failed))
                 yield event
-            ended = True
         finally:
             self.running -= 1
             if not ended:
@@ -100,3 +100,10 @@ async def serving(*backends, token=TOKEN, loopback=True, origins=(), **options):
         yield gateway, f"ws://127.0.0.1:{gateway.port}{PATH}"
     finally:
         await gateway.aclose()
+
+
+async def until(condition, *, limit_s=5.0):
+    """Wait for what another task or the network brings about; fail after `limit_s`."""
+    async with asyncio.timeout(limit_s):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+            await asyncio.sleep(0.005)

@@ -11,7 +11,7 @@ import pytest
 
 from chatapp.gateway.peer import Limits
 from tests.gateway.raw import BINARY, CLOSE, CONT, PING, PONG, TEXT, connected, event, frame
-from tests.gateway.scripted import ScriptedBackend, echo, serving
+from tests.gateway.scripted import ScriptedBackend, echo, serving, until
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -135,9 +135,7 @@ async def test_a_client_may_say_goodbye():
         assert await client.close_code() == 1000
         assert await client.reader.read() == b""
         client.writer.close()
-        async with asyncio.timeout(5):
-            while gateway.connections:
-                await asyncio.sleep(0.01)
+        await until(lambda: not gateway.connections)
 
 
 async def test_a_close_that_is_not_answered_ends_all_the_same(monkeypatch):
@@ -145,6 +143,4 @@ async def test_a_close_that_is_not_answered_ends_all_the_same(monkeypatch):
     async with serving(ScriptedBackend(echo)) as (gateway, url), connected(url) as client:
         await client.send(frame("{}", TEXT, masked=False))
         assert await client.close_code() == 1002
-        async with asyncio.timeout(5):  # the client keeps its side open
-            while gateway.connections:
-                await asyncio.sleep(0.01)
+        await until(lambda: not gateway.connections)  # the client keeps its side open

@@ -12,7 +12,7 @@ import pytest
 from chatapp.errors import UsageError
 from chatapp.gateway.peer import Limits
 from tests.gateway.raw import OPENING, answer, ask, connected, request
-from tests.gateway.scripted import ScriptedBackend, echo, serving
+from tests.gateway.scripted import ScriptedBackend, echo, serving, until
 
 pytestmark = pytest.mark.timeout(10)
 
@@ -31,9 +31,9 @@ async def test_case_01_foreign_origin_is_forbidden_and_logged(caplog):
 
 
 async def test_case_01_an_allowed_origin_may_connect():
-    async with serving(ScriptedBackend(echo), origins=("https://ours.example",)) as (_gateway, url):
-        async with connected(url, headers={**OPENING, "Origin": "https://Ours.example/"}):
-            pass
+    backend, headers = ScriptedBackend(echo), {**OPENING, "Origin": "https://Ours.example/"}
+    async with serving(backend, origins=("https://ours.example",)) as (_gateway, url), connected(url, headers=headers):
+        pass
 
 
 async def test_case_02_origin_null_is_forbidden():
@@ -134,13 +134,11 @@ async def test_case_10_an_unknown_subprotocol_is_refused_by_name():
 
 
 async def test_case_11_one_connection_too_many_is_503_and_told_when_to_return():
-    async with serving(ScriptedBackend(echo), most_connections=2) as (_gateway, url):
+    async with serving(ScriptedBackend(echo), most_connections=2) as (gateway, url):
         async with connected(url), connected(url):
             status, text = await answer(url)
         assert (status, "Retry-After: " in text) == (503, True)
-        async with asyncio.timeout(5):
-            while (await answer(url, "/readyz", {}))[1].count('"connections":0') == 0:
-                await asyncio.sleep(0.01)
+        await until(lambda: not gateway.connections)
         async with connected(url):
             pass
 
