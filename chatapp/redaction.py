@@ -25,7 +25,8 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
 _HINT = re.compile(r"(?i)bearer |eyJ|AIza|A[KS]IA|[-_][a-z0-9]|://|=")
 """Every shape holds one of these, so one search tells that a token's text needs no closer look."""
 
-_SHORTEST_SHAPE = 8  # a userinfo: "a://b:c@"
+SHORTEST_SHAPE = 8
+"""Characters that a secret of a known shape has at least: a userinfo, "a://b:c@"."""
 
 
 class Secret:
@@ -97,7 +98,7 @@ class Redactor:
         """Return False where `text()` is certain to return the text unchanged. 0.1 us for a token's text."""
         if self._exact is not None and self._exact.search(text):
             return True
-        return bool(self._patterns) or (len(text) >= _SHORTEST_SHAPE and _HINT.search(text) is not None)
+        return bool(self._patterns) or (len(text) >= SHORTEST_SHAPE and _HINT.search(text) is not None)
 
     def spans(self, text: str) -> list[tuple[int, int, str]]:
         """Return where secrets stand, ascending and apart: start, end, and what replaces them.

@@ -12,7 +12,7 @@ import io
 import tempfile
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Literal, NamedTuple, Self
 
@@ -189,10 +189,9 @@ class Recording:
             lines, unended = _split(self._file, self._end - offset)
             if unended is not None:
                 lines.append(unended)
-            for line in lines:
-                entry = self._decode(line, number)
+            for line, entry in zip(lines, self._decode_all(lines, number), strict=True):
                 if entry is not None:
-                    at_ns += interval_ns(entry[0])
+                    at_ns += round(entry[0] * NS_PER_S)
                     if entry[1] != "z":
                         yield Line(number, at_ns, entry[1], entry[2])
                 number += 1
@@ -293,6 +292,16 @@ class Recording:
                     self.warnings.append(f"line {number + i}: capture stopped here")
         digest.update(data)
         return at_ns, None, len(lines)
+
+    def _decode_all(self, lines: list[bytes], number: int) -> Iterable[_LineTuple | None]:
+        """Return the parts of lines that the first pass has accepted; one by one where it must be known which is wrong."""
+        try:
+            entries = _lines.decode_lines(b"".join(lines))
+        except (ValueError, RecursionError):
+            entries = []
+        if len(entries) == len(lines) and not any(map(depth_exceeded, lines)):
+            return entries
+        return (self._decode(line, number + i) for i, line in enumerate(lines))
 
     def _whole(self, line: bytes) -> bool:
         try:

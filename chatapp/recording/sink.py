@@ -83,21 +83,24 @@ class PlainSink:
         """Write one line, whole or not at all."""
         if self.failed:
             raise OSError("an earlier write failed")
-        self._append(line)
-        self._hash.update(line)
-
-    def _append(self, data: bytes) -> None:
         try:
-            written = os.write(self._fd, data)
-            while written < len(data):  # a nearly full disk takes a part and refuses the rest
-                written += os.write(self._fd, data[written:])
+            written = os.write(self._fd, line)
+            if written != len(line):
+                self._append_rest(line[written:])
         except OSError:
-            self.failed = True
             self._cut()
             raise
-        self._size += len(data)
+        self._size += len(line)
+        self._hash.update(line)
+
+    def _append_rest(self, data: bytes) -> None:
+        """Write on where a nearly full disk took only a part; it refuses the rest sooner or later."""
+        while data:
+            data = data[os.write(self._fd, data) :]
 
     def _cut(self) -> None:
+        """Go back to the last whole line."""
+        self.failed = True
         with contextlib.suppress(OSError):  # a device or a pipe cannot be cut
             os.ftruncate(self._fd, self._size)
             self.failed = False  # what is there is whole, so that a later close may still seal it
@@ -146,6 +149,17 @@ class GzipSink(PlainSink):
         self._hash.update(line)
         if data := self._compressor.compress(line):
             self._append(data)
+
+    def _append(self, data: bytes) -> None:
+        """Bring compressed bytes into the file."""
+        try:
+            written = os.write(self._fd, data)
+            if written != len(data):
+                self._append_rest(data[written:])
+        except OSError:
+            self._cut()
+            raise
+        self._size += len(data)
 
     def _cut(self) -> None:
         """A compressed stream with a hole cannot be continued: it stays failed, and readable up to here."""
