@@ -318,7 +318,7 @@ def tradeoff_lines(tradeoff: Tradeoff, today: datetime.date) -> list[str]:
     scores = [score.benchmark for score in tradeoff.rows[0].scores]
     head = ["model", "kind", "params", "on", "tok/s", "interval", *scores, "USD / M output tokens"]
     lines = table(head, cells, right=(2, 4, 6, 7))
-    return [*lines, "", tradeoff.legend, "", *(str(fact.value) for fact in tradeoff.stacks)]
+    return [*lines, "", tradeoff.legend, "", *tradeoff.about_stacks(today)]
 
 
 def tradeoff_json(tradeoff: Tradeoff, today: datetime.date) -> dict[str, Any]:

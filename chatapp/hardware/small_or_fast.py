@@ -49,10 +49,10 @@ class Score:
     fact: Fact | None
 
     def shown(self, today: datetime.date) -> str:
-        """Return it as text; a dash where none is published, a mark where it is older than 180 days."""
+        """Return it as text with its date; a dash where none is published, a mark where it is older than 180 days."""
         if self.fact is None:
             return "–"
-        return f"{self.fact.number:g} {self.fact.unit}" + (" †" if self.fact.stale(today) else "")
+        return f"{self.fact.number:g} {self.fact.unit} ({_dated(self.fact, today)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,10 @@ class Tradeoff:
     """A line each on CUDA and on the wafer's own software."""
     legend: str = "† older than 180 days   – none published"
 
+    def about_stacks(self, today: datetime.date) -> tuple[str, ...]:
+        """Return the lines on the software, each with its date."""
+        return tuple(f"{fact.value} ({_dated(fact, today)})" for fact in self.stacks)
+
 
 def tradeoff(facts: FactBook | None = None) -> Tradeoff:
     """Return the comparison.
@@ -108,6 +112,10 @@ def tradeoff(facts: FactBook | None = None) -> Tradeoff:
     rows.append(_row(facts, *BAR, bar=True))
     stacks = facts.section("stacks").facts
     return Tradeoff(tuple(rows), (stacks["cuda"], stacks["wafer"]))
+
+
+def _dated(fact: Fact, today: datetime.date) -> str:
+    return fact.date + (" †" if fact.stale(today) else "")
 
 
 def _row(facts: FactBook, system: str, model: str, *, bar: bool = False) -> Row:

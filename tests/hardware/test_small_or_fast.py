@@ -19,12 +19,12 @@ def test_small_distilled_and_quantized_models_stand_against_the_full_one():
     )
 
 
-def test_a_score_that_nobody_publishes_is_a_dash_and_an_old_one_is_marked():
+def test_a_score_that_nobody_publishes_is_a_dash_and_any_other_has_its_date():
     rows = {row.prediction.setup.model.name: row for row in tradeoff().rows}
     gpqa, swe = rows["kimi-k2.6"].scores
     assert gpqa.shown(TODAY) == "–"
-    assert swe.shown(TODAY) == "80.2 % †"
-    assert rows["llama-3.1-8b"].scores[0].shown(datetime.date(2026, 6, 1)) == "25.9 %"
+    assert swe.shown(TODAY) == "80.2 % (2026-04 †)"
+    assert rows["llama-3.1-8b"].scores[0].shown(datetime.date(2026, 6, 1)) == "25.9 % (2026-05)"
 
 
 def test_prices_carry_provider_and_date():
@@ -40,3 +40,5 @@ def test_a_line_each_on_cuda_and_on_the_wafers_own_software():
     cuda, wafer = tradeoff().stacks
     assert str(cuda.value).startswith("CUDA")
     assert "graph compiler" in str(wafer.value)
+    about = tradeoff().about_stacks(TODAY)
+    assert [line.rpartition("(")[2] for line in about] == ["2026-08)", "2024-01 †)"]
