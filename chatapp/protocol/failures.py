@@ -181,7 +181,10 @@ def clean(text: str, *, limit: int) -> str:
 
 
 def retry_after(headers: dict[str, str], *, now_s: float) -> float | None:
-    """Return the seconds that `retry-after-ms` or `retry-after` (seconds, or an HTTP date) ask to wait.
+    """Return the seconds that a refused request should wait.
+
+    As `retry-after-ms` or `retry-after` (seconds, or an HTTP date) say; without them, until the limits that are used up
+    begin anew: `x-ratelimit-reset-tokens` and its like, of tokens and requests, a minute or a day.
 
     Args:
         headers: names in lower case.
@@ -193,9 +196,38 @@ def retry_after(headers: dict[str, str], *, now_s: float) -> float | None:
         value = headers.get("retry-after", "")
         if value.strip().replace(".", "", 1).isdigit():
             return _sensible(float(value))
-        return _sensible(parsedate_to_datetime(value).astimezone(UTC).timestamp() - now_s) if value else None
+        if value:
+            return _sensible(parsedate_to_datetime(value).astimezone(UTC).timestamp() - now_s)
     except (ValueError, OverflowError):
         return None
+    return _until_reset(headers)
+
+
+_RESET = "x-ratelimit-reset-"
+_REMAINING = "x-ratelimit-remaining-"
+_SPAN = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+
+
+def _until_reset(headers: dict[str, str]) -> float | None:
+    """Return when the last of the used-up limits begins anew; of those that do not say what remains, all count."""
+    waits = []
+    for name, value in headers.items():
+        if name.startswith(_RESET) and headers.get(_REMAINING + name.removeprefix(_RESET), "0").strip() == "0":
+            seconds = _span(value.strip())
+            if seconds is not None:
+                waits.append(seconds)
+    return _sensible(max(waits)) if waits else None
+
+
+def _span(text: str) -> float | None:
+    """Read `33.01` (seconds, Cerebras) or `6m0s`, `1.2s`, `59ms` (OpenAI, Groq)."""
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    found = _SPAN.fullmatch(text)
+    if not text or found is None:
+        return None
+    hours, minutes, seconds, milliseconds = (float(part or 0) for part in found.groups())
+    return hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
 
 
 def _sensible(seconds: float) -> float | None:

@@ -155,3 +155,30 @@ NOW_S = 1_795_000_000.0  # Wed, 18 Nov 2026 11:06:40 GMT
 )
 def test_retry_after_in_both_forms(headers, seconds):
     assert retry_after(headers, now_s=NOW_S) == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6m0s"}, 360.0),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "120ms"}, 0.12),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "1h2m3.5s"}, 3723.5),
+        ({"x-ratelimit-reset-tokens-minute": "33.01"}, 33.01),
+        (
+            {
+                "x-ratelimit-remaining-requests": "5",
+                "x-ratelimit-reset-requests": "9m",
+                "x-ratelimit-remaining-tokens": "0",
+                "x-ratelimit-reset-tokens": "2s",
+            },
+            2.0,
+        ),
+        ({"x-ratelimit-remaining-tokens": "7", "x-ratelimit-reset-tokens": "2s"}, None),
+        ({"x-ratelimit-reset-tokens": "soon"}, None),
+        ({"x-ratelimit-reset-tokens": ""}, None),
+        ({"retry-after": "3", "x-ratelimit-reset-tokens": "9s"}, 3.0),
+        ({}, None),
+    ],
+)
+def test_without_retry_after_the_limits_that_are_used_up_say_how_long(headers, seconds):
+    assert retry_after(headers, now_s=0.0) == seconds
