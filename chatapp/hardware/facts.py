@@ -24,6 +24,8 @@ SHIPPED = Path(__file__).with_name("facts.toml")
 
 _DATE = re.compile(r"^(\d{4})(?:-(\d{2}))?(?:-(\d{2}))?$")
 _FACT_KEYS = {"value", "unit", "source", "date", "confidence", "note", "low", "high"}
+_COUNTS = {"count", "layers", "tokens", "chips", "cores", "params"}
+"""Units of plain numbers: whoever counts layers as `count` means the same."""
 
 Value = float | str
 
@@ -189,6 +191,7 @@ def load_facts(extra: Iterable[Path] | None = None) -> FactBook:
 @lru_cache(maxsize=4)
 def _load(stamps: tuple[tuple[Path, int], ...]) -> FactBook:
     book = FactBook({}, {}, {})
+    units: dict[str, set[str]] = {}
     for path in (SHIPPED, *(path for path, _modified in stamps)):
         document = TomlFile.read(path)
         shipped = path == SHIPPED
@@ -202,12 +205,34 @@ def _load(stamps: tuple[tuple[Path, int], ...]) -> FactBook:
                 kind = book.systems if section == "systems" else book.models
                 for name, table in content.items():
                     _refuse_twins(document, (section, name), seen)
-                    kind[name] = _record(document, (section, name), name, table)
+                    record = _record(document, (section, name), name, table)
+                    if not shipped:
+                        _check_units(record, units)
+                    kind[name] = record
             elif shipped:
                 book.sections[section] = _record(document, (section,), section, content)
             else:
                 raise document.fail((section,), "only systems and models can be added here")
+        if shipped:
+            units = _units(book)
     return book
+
+
+def _units(book: FactBook) -> dict[str, set[str]]:
+    """Return the units in which the shipped facts state each quantity: what the formulas count in."""
+    units: dict[str, set[str]] = {}
+    for record in (*book.systems.values(), *book.models.values()):
+        for key, fact in record.facts.items():
+            units.setdefault(key, set()).add(fact.unit)
+    return units
+
+
+def _check_units(record: Record, units: dict[str, set[str]]) -> None:
+    """Refuse a known quantity in another unit: 80 GB taken for 80 bytes would be a prediction of nothing."""
+    for key, fact in record.facts.items():
+        known = units.get(key, {fact.unit})
+        if fact.unit not in (known | _COUNTS if known <= _COUNTS else known):
+            raise record.fail(key, f"unit must be {' or '.join(sorted(known))}, not {fact.unit!r}")
 
 
 def _refuse_twins(document: TomlFile, key: KeyPath, seen: dict[str, str]) -> None:

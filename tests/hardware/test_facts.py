@@ -8,6 +8,7 @@ from chatapp.hardware.models import find_model
 from chatapp.hardware.systems import find_system
 
 FACT = '{ value = %s, unit = "bytes", source = "https://example.org", date = "2026-01", confidence = "high" }'
+RATE, PEAK, COUNT = (FACT.replace("bytes", unit) for unit in ("bytes/s", "FLOP/s", "count"))
 
 
 def write(tmp_path, text):
@@ -57,9 +58,9 @@ def test_a_user_adds_a_system_and_replaces_a_shipped_one(tmp_path):
     path = write(
         tmp_path,
         "[systems.box]\nlabel = 'My box'\nfamily = 'hopper'\n"
-        f"memory_bytes = {FACT % '1e11'}\nmemory_bandwidth = {FACT % '1e12'}\npeak_16bit = {FACT % '1e15'}\n"
+        f"memory_bytes = {FACT % '1e11'}\nmemory_bandwidth = {RATE % '1e12'}\npeak_16bit = {PEAK % '1e15'}\n"
         f"[systems.h100]\nfamily = 'hopper'\nmemory_bytes = {FACT % '2e11'}\n"
-        f"memory_bandwidth = {FACT % '1e12'}\npeak_16bit = {FACT % '1e15'}\n",
+        f"memory_bandwidth = {RATE % '1e12'}\npeak_16bit = {PEAK % '1e15'}\n",
     )
     facts = load_facts([path])
     assert find_system(facts, "box").label == "My box"
@@ -92,6 +93,11 @@ def test_the_config_folder_is_read(tmp_path, monkeypatch):
         ("[physics]\na = 1\n", 1, "only systems and models can be added"),
         ("[systems]\nx = 3\n", 2, "systems.x: must be a table"),
         ("speed = 3\n", 1, "is not a table of facts"),
+        (
+            "[systems.x]\nmemory_bytes = " + (FACT % "80").replace('"bytes"', '"GB"') + "\n",
+            2,
+            "systems.x.memory_bytes: unit must be bytes, not 'GB'",
+        ),
         ("[systems.x\n", 1, "not valid TOML"),
     ],
 )
@@ -107,20 +113,20 @@ def test_a_broken_fact_is_reported_with_file_line_and_key(tmp_path, text, line, 
     ("change", "message"),
     [
         (("family = 'hopper'", "family = 'hoper'"), "family: must be one of"),
-        ((FACT % "1e12", FACT % "0"), "must be above 0"),
-        ((FACT % "1e12", FACT % "'fast'"), "must be a number"),
+        ((RATE % "1e12", RATE % "0"), "must be above 0"),
+        ((RATE % "1e12", RATE % "'fast'"), "must be a number"),
         (("peak_16bit", "peak_17bit"), "peak_16bit is missing"),
         (("label = 'B'", "label = 3"), "label must be a text"),
-        (("label = 'B'", f"peak_8bit = {FACT % '1'}"), "is below peak_16bit"),
+        (("label = 'B'", f"peak_8bit = {PEAK % '1'}"), "is below peak_16bit"),
         (("label = 'B'", f"reserved_bytes = {FACT % '1e12'}"), "must lie between 0 and memory_bytes"),
-        (("label = 'B'", f"link_domain = {FACT % '0'}"), "must be 1 or more"),
-        (("label = 'B'", f"link_domain = {FACT % '1.5'}"), "must be a whole number"),
+        (("label = 'B'", f"link_domain = {COUNT % '0'}"), "must be 1 or more"),
+        (("label = 'B'", f"link_domain = {COUNT % '1.5'}"), "must be a whole number"),
     ],
 )
 def test_a_system_that_contradicts_itself_is_reported_where(tmp_path, change, message):
     text = (
         f"[systems.b]\nlabel = 'B'\nfamily = 'hopper'\nmemory_bytes = {FACT % '1e11'}\n"
-        f"memory_bandwidth = {FACT % '1e12'}\npeak_16bit = {FACT % '1e15'}\n"
+        f"memory_bandwidth = {RATE % '1e12'}\npeak_16bit = {PEAK % '1e15'}\n"
     ).replace(*change)
     facts = load_facts([write(tmp_path, text)])
     with pytest.raises(SourceError, match=r"mine\.toml:") as caught:

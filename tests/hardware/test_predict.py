@@ -71,10 +71,11 @@ def test_what_does_not_fit_names_what_would():
 def test_a_model_that_fits_nothing_says_so(tmp_path):
     from chatapp.hardware.facts import load_facts
 
-    fact = '{ value = 1, unit = "bytes", source = "me", date = "2026", confidence = "low" }'
+    fact = '{ value = 1, unit = "%s", source = "me", date = "2026", confidence = "low" }'
+    units = {"memory_bytes": "bytes", "memory_bandwidth": "bytes/s", "peak_16bit": "FLOP/s"}
     path = tmp_path / "a.toml"
     path.write_text(
-        f"[systems.crumb]\nfamily = 'lpu'\nmemory_bytes = {fact}\nmemory_bandwidth = {fact}\npeak_16bit = {fact}\n"
+        "[systems.crumb]\nfamily = 'lpu'\n" + "".join(f"{key} = {fact % unit}\n" for key, unit in units.items())
     )
     with pytest.raises(UsageError, match="no number of crumb"):
         predict("crumb", "kimi-k2.6", facts=load_facts([path]))
