@@ -13,7 +13,7 @@ import msgspec
 from chatapp.backends.base import Backend
 from chatapp.clock import NS_PER_MS, NS_PER_S, Clock
 from chatapp.stream.answer import Answer
-from chatapp.stream.events import BackendInfo, Event, Failed, Finished, Request
+from chatapp.stream.events import BackendInfo, Event, Failed, Finished, Notice, Request, Sent
 from chatapp.stream.metrics import Figures
 
 MOST_ATTEMPTS = 6
@@ -77,6 +77,10 @@ class Gate:
         self._open_ns = max(self._open_ns, self._clock.now_ns() + round(wait_s * NS_PER_S))
         return True
 
+    def now_ns(self) -> int:
+        """Return the time on the clock that waits are measured with."""
+        return self._clock.now_ns()
+
     async def passed(self) -> float:
         """Wait until the gate is open; return the seconds waited."""
         begin = now = self._clock.now_ns()
@@ -103,7 +107,7 @@ class Exchange:
         while True:
             self.waited_s += await gate.passed()
             self.attempts += 1
-            await self._ask()
+            await self._ask(gate)
             failure = self.answer.failure
             if failure is None or failure.code != "rate_limited" or len(self.answer.timeline):
                 return
@@ -115,14 +119,22 @@ class Exchange:
         if self.answer.outcome is None:
             self.answer.feed(Finished(at_ns=now_ns, reason="cancelled"))
 
-    async def _ask(self) -> None:
+    async def _ask(self, gate: Gate) -> None:
         answer = self.answer = Answer(self._backend.info)
         if self._observer is not None:
             self._observer.begin(self._lane, self._request, self._backend.info)
         stream: AsyncGenerator[Event, None] = self._backend.stream(self._request)
+        waiting_since_ns: int | None = None
         async with aclosing(stream):
             async for event in stream:
                 answer.feed(event)
+                if isinstance(event, Notice) and event.kind == "retry":  # the backend waits and asks again by itself
+                    waiting_since_ns = gate.now_ns()
+                    self.attempts += 1
+                elif waiting_since_ns is not None:
+                    until_ns = event.at_ns if isinstance(event, (Sent, Failed)) else gate.now_ns()
+                    self.waited_s += max(0, until_ns - waiting_since_ns) / NS_PER_S
+                    waiting_since_ns = None
                 if self._observer is not None:
                     self._observer.event(self._lane, event)
 

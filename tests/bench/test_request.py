@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from chatapp.bench.request import LONGEST_WAIT_S, MOST_ATTEMPTS, Exchange, Gate, until_stopped
-from chatapp.stream.events import Message, Request
+from chatapp.stream.events import Message, Notice, Request
 from tests.bench.conftest import ScriptedBackend, busy
 
 REQUEST = Request(messages=(Message("user", "hi"),))
@@ -19,6 +19,21 @@ async def test_a_busy_server_is_waited_for_and_the_waiting_is_in_no_figure(clock
     figures = exchange.answer.final()
     assert (figures.ttft_ms, figures.error) == (100, None)
     assert backend.asked_ns == [0, 7 * S, 10 * S]
+
+
+async def test_waiting_within_a_backend_is_counted_too(clock):
+    class Retrying(ScriptedBackend):
+        async def stream(self, request):
+            yield Notice("retry", "busy; trying again in 4 s (1 of 2)")
+            await clock.sleep_until(clock.now_ns() + 4 * S)
+            async for event in super().stream(request):
+                yield event
+
+    exchange = Exchange(Retrying(clock), REQUEST)
+    await exchange.run(Gate(clock, seed="x"))
+    assert exchange.attempts == 2
+    assert exchange.waited_s == pytest.approx(4)
+    assert exchange.answer.final().ttft_ms == 100
 
 
 async def test_without_a_stated_time_the_wait_grows(clock):
