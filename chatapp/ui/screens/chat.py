@@ -31,7 +31,8 @@ _LOG = logging.getLogger(__name__)
 
 DEFAULT_RETELLER = "sim:cs3/kimi-k2.6"
 WHILE_STREAMING = frozenset(
-    {"cancel", "help", "panel", "detail", "why", "quit", "copy", "code", "reasoning", "theme", "palette"}
+    {"cancel", "copy", "code", "reasoning", "help", "palette", "theme", "quit"}
+    | {"detail", "why", "small-or-fast", "panel"}
 )
 """Commands that make sense while an answer is coming; the others would change what it belongs to."""
 
@@ -178,7 +179,7 @@ class ChatScreen(ConversationScreen):
     def begin_starter(self, number: int) -> None:
         """Ask one of the four suggestions."""
         starter = next((starter for starter in self.starters if starter.number == number), None)
-        if starter is None or self.streaming or self.session.conversation.path:
+        if starter is None or not self.prompt_box.offers_starters:
             return
         if number == RACE:
             self._guarded_race(starter.prompt)
@@ -207,6 +208,12 @@ class ChatScreen(ConversationScreen):
         backend = turn.backend if turn else self.session.backend
         answer = self.exchange.answer if self.exchange else None
         self.app.push_screen(WhyScreen(backend, answer))
+
+    def command_small_or_fast(self, _argument: str) -> None:
+        """Show what one gives up on GPUs to be fast, beside the full model on wafers."""
+        from chatapp.ui.screens.small_or_fast import SmallOrFastScreen
+
+        self.app.push_screen(SmallOrFastScreen())
 
     def command_panel(self, _argument: str) -> None:
         """Fold the figures, or show them."""

@@ -66,6 +66,7 @@ class ConversationScreen(Screen[None]):
         self._confirmed = ""
         """The prompt whose files have been named, so that Enter sends it."""
         self._included = ""
+        self._starters_offered = False
         self._said: set[str] = set()
 
     # Layout.
@@ -93,6 +94,8 @@ class ConversationScreen(Screen[None]):
         rate = REDUCED_HZ if self.session.settings.reduced_motion else PANEL_HZ
         self._meter = self.set_interval(1 / rate, self.refresh_figures, pause=True)
         self.set_class(not self.session.settings.panel, "-folded")
+        if self.session.settings.reasoning:
+            self.pane.toggle_reasoning()
         self.show_conversation()
         self.look_around()
         first, self.session.first_prompt = self.session.first_prompt, ""
@@ -123,7 +126,9 @@ class ConversationScreen(Screen[None]):
         conversation = self.session.conversation
         for turn in conversation.path:
             self._show_turn(turn)
+        pane.flush()
         self.exchange = None
+        self._starters_offered = False
         self.refresh_state()
         self.refresh_figures()
 
@@ -155,7 +160,7 @@ class ConversationScreen(Screen[None]):
         empty = not session.conversation.path
         self.set_class(empty, "-empty")
         self.set_class(self.streaming, "-streaming")
-        self.prompt_box.offers_starters = empty and not self.streaming
+        self.prompt_box.offers_starters = (empty or self._starters_offered) and not self.streaming
         self.query_one("#top", Static).update(self._top_line())
         self.refresh_hints()
         if empty:
@@ -265,6 +270,7 @@ class ConversationScreen(Screen[None]):
         """Send a prompt to a backend, the session's by default, and show its answer."""
         if self.streaming:
             return
+        self._starters_offered = False
         session = self.session
         name = backend or session.backend
         conversation = session.conversation
@@ -297,12 +303,17 @@ class ConversationScreen(Screen[None]):
         if exchange.figures is not None and exchange.complete:
             self.query_one(Scoreboard).add(turn.backend, info.label, info.kind, exchange.figures)
         if exchange.no_match:
-            titles = "   ".join(f"{starter.number} {starter.title}" for starter in self.starters)
-            self.pane.add_notice("no bundled answer fits; try one of these: " + titles, hint="/new, then press 1-4")
+            self._offer_starters()
         if not turn.text and not self.prompt_box.text and exchange.answer.failure is not None:
             self.prompt_box.set_prompt(turn.prompt)
         self.refresh_figures()
         self.refresh_state()
+
+    def _offer_starters(self) -> None:
+        """Say that no bundled answer fits, and let the digits choose a starter, as on the first screen."""
+        titles = "   ".join(f"{starter.number} {starter.title}" for starter in self.starters)
+        self.pane.add_notice("No bundled answer fits this prompt.", hint=f"Press 1 to 4:   {titles}")
+        self._starters_offered = True
 
     async def cancel_answer(self) -> None:
         """Cancel the answer that is coming and wait until it has ended."""

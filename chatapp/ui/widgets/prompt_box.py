@@ -113,7 +113,8 @@ class PromptBox(TextArea):
                 return True
         return False
 
-    # Keys.
+    # Keys. Textual calls the handlers of all base classes in turn until one prevents it: calling them here as well
+    # would paste twice.
 
     async def _on_key(self, event: events.Key) -> None:
         if self.offers_starters and not self.text and event.character in ("1", "2", "3", "4"):
@@ -122,16 +123,13 @@ class PromptBox(TextArea):
             self.post_message(self.StarterChosen(int(event.character)))
             return
         action = self.KEYS.get(event.key)
-        if action is None:
-            await super()._on_key(event)
-            return
-        event.stop()
-        event.prevent_default()
-        getattr(self, f"action_{action}")()
+        if action is not None:
+            event.stop()
+            event.prevent_default()
+            getattr(self, f"action_{action}")()
 
     async def _on_paste(self, event: events.Paste) -> None:
         if len(event.text) <= LARGE_PASTE:
-            await super()._on_paste(event)
             return
         event.stop()
         event.prevent_default()

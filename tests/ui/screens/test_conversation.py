@@ -193,7 +193,10 @@ async def test_the_screen_says_where_a_simulated_text_comes_from_and_when_none_f
     async with app.run_test(size=(120, 40)) as pilot:
         screen = await send(pilot, "hello")
         assert "nearest bundled answer" in shown(screen)
-        assert "no bundled answer fits; try one of these" in shown(screen)
+        assert "No bundled answer fits" in shown(screen)
+        await pilot.press("1")
+        await settle(pilot)
+        assert app.session.conversation.last.prompt == screen.starters[0].prompt
 
 
 async def test_progress_before_the_first_text_is_shown_in_the_panel(make_app, clock):
