@@ -221,6 +221,50 @@ def test_without_sleep_the_last_reading_is_the_bound(socket_pair):
     assert merged.at_ns - merged.uncertainty_ns <= emptied_ns
 
 
+def merged_read(socket_pair):
+    """Return two segments that were read as one, and when the first of them was sent."""
+    ours, peer = socket_pair
+    clock = ArrivalClock(ours)
+    peer.send(b"a")
+    wait_for_data(ours)
+    clock.receive(100)
+    clock.expect()
+    clock.rest()
+    first_ns = time.monotonic_ns()
+    peer.send(b"b")
+    time.sleep(0.002)
+    peer.send(b"c")
+    return clock.receive(100), first_ns
+
+
+@linux
+def test_time_that_no_counter_saw_is_no_sleep(socket_pair, monkeypatch):
+    monkeypatch.setattr(arrival_clock, "awake_ns", lambda: 0)  # a hypervisor took all of it
+    monkeypatch.setattr(arrival_clock, "sleeps", lambda: 0)
+    merged, first_ns = merged_read(socket_pair)
+    assert merged.at_ns - merged.uncertainty_ns <= first_ns
+
+
+@linux
+def test_counters_that_contradict_the_stamp_bound_nothing(socket_pair, monkeypatch):
+    counted = iter(range(100))
+    monkeypatch.setattr(arrival_clock, "awake_ns", lambda: 0)
+    monkeypatch.setattr(arrival_clock, "sleeps", lambda: next(counted))
+    monkeypatch.setattr(arrival_clock, "WAKING_NS", -1_000_000_000)
+    merged, first_ns = merged_read(socket_pair)
+    assert merged.at_ns - merged.uncertainty_ns <= first_ns
+
+
+@linux
+def test_the_waking_of_a_processor_is_part_of_the_bound(socket_pair, monkeypatch):
+    counted = iter(range(100))
+    monkeypatch.setattr(arrival_clock, "awake_ns", lambda: 0)
+    monkeypatch.setattr(arrival_clock, "sleeps", lambda: next(counted))
+    monkeypatch.setattr(arrival_clock, "WAKING_NS", 1_000_000_000)
+    merged, first_ns = merged_read(socket_pair)
+    assert merged.at_ns - merged.uncertainty_ns <= first_ns
+
+
 @linux
 def test_the_awake_time_is_read_rarely(socket_pair, monkeypatch):
     ours, _peer = socket_pair

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from chatapp.backends import awake_time
-from chatapp.backends.awake_time import awake_ns
+from chatapp.backends.awake_time import awake_ns, sleeps
 
 counted = pytest.mark.skipif(awake_ns() is None, reason="this OS does not count it")
 
@@ -27,6 +27,13 @@ def test_sleeping_is_not_awake_and_working_is():
     while time.thread_time_ns() - begin < 10_000_000:
         pass
     assert awake_ns() - before >= 10_000_000
+
+
+@counted
+def test_a_sleep_is_counted():
+    before = sleeps()
+    time.sleep(0.001)
+    assert sleeps() > before
 
 
 @counted
