@@ -39,11 +39,6 @@ class Block:
         """The block's kind, by CommonMark's names."""
         raise NotImplementedError
 
-    @property
-    def length(self) -> int:
-        """About how many characters it shows."""
-        return 0
-
     def append(self, text: str) -> None:
         """Take in a part of the current line."""
 
@@ -137,7 +132,6 @@ class CodeBlock(Block):
     """The finished lines."""
     partial: str = ""
     """The line that is being written."""
-    size: int = 0
     indented: bool = False
     """Whether it ends with its last line that is not blank, as code without a fence does."""
     _blank: list[str] = field(default_factory=list)
@@ -148,18 +142,12 @@ class CodeBlock(Block):
         return self.of
 
     @property
-    def length(self) -> int:
-        """About how many characters it shows."""
-        return self.size
-
-    @property
     def source(self) -> str:
         """The code as it was written."""
         return "\n".join([*self.lines, self.partial] if self.partial else self.lines)
 
     def append(self, text: str) -> None:
         """Take in a part of the current line."""
-        self.size += len(text)
         if self._blank and text.strip():
             self.lines += self._blank
             self._blank.clear()
@@ -189,21 +177,14 @@ class TableBlock(Block):
     lines: list[str] = field(default_factory=list)
     """The finished rows as source."""
     partial: str = ""
-    size: int = 0
 
     @property
     def kind(self) -> str:
         """`table`."""
         return "table"
 
-    @property
-    def length(self) -> int:
-        """About how many characters it shows."""
-        return self.size
-
     def append(self, text: str) -> None:
         """Take in a part of the current row."""
-        self.size += len(text)
         self.partial += text
 
     def end_line(self) -> None:
@@ -221,8 +202,6 @@ class TableBlock(Block):
 @dataclass(slots=True, eq=False)
 class RuleBlock(Block):
     """A thematic break."""
-
-    open: bool = False
 
     @property
     def kind(self) -> str:

@@ -64,7 +64,8 @@ def estimate(block: Block, width: int) -> int:
         return gap + len(block.lines) + bool(block.language)
     if isinstance(block, TableBlock):
         return gap + len(block.lines) + 2
-    return gap + max(1, -(-block.length // max(1, width)))
+    length = block.length if isinstance(block, TextBlock) else 1
+    return gap + max(1, -(-length // max(1, width)))
 
 
 class _BlockLayout:

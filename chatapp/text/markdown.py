@@ -75,8 +75,8 @@ class MarkdownStream:
         if not self._line and not self._decided and self._take_plain(piece):
             return
         if self._decided:
-            if self._leaf is not None:
-                self._leaf.append(piece)
+            assert self._leaf is not None  # what has none is decided by a whole line
+            self._leaf.append(piece)
         else:
             self._line += piece
             self._try(complete=False)
@@ -189,8 +189,7 @@ class MarkdownStream:
             self._containers += head.new
         match head.kind:
             case "blank":
-                if not isinstance(self._leaf, CodeBlock) or self._fence == "blank":
-                    self._close_leaf()
+                self._close_leaf()
                 if self._containers and not self._containers[-1].shown and not self._containers[-1].quote:
                     self._leave(len(self._containers) - 1)  # an item may begin with one empty line, not two
                 self._blank = True
@@ -243,7 +242,7 @@ class MarkdownStream:
             self._decided = False  # its first line of content is the next
             self._line = ""
         elif head.kind == "rule":
-            self._leaf = None
+            self._close_leaf()
         else:
             block.append(rest)
 

@@ -1,10 +1,11 @@
 """Code colours, line by line."""
 
+import re
 from itertools import pairwise
 
 import pytest
 
-from chatapp.text.highlight import Colours, LineHighlighter, _style, find_lexer
+from chatapp.text.highlight import Colours, LineHighlighter, _change, _run, _style, find_lexer
 
 
 def colours(language, *lines):
@@ -38,7 +39,8 @@ def test_a_string_over_lines_goes_on():
     ("language", "begin", "end"), [("c", "/*", "*/"), ("javascript", "/*", "*/"), ("html", "<!--", "-->")]
 )
 def test_a_comment_over_lines_goes_on(language, begin, end):
-    lines = colours(language, f"{begin} a", "b", f"c {end} ", f"x {begin} d {end} y")
+    lines = colours(language, f"{begin} a", "", "b", f"c {end} ", f"x {begin} d {end} y")
+    assert lines.pop(1) == {}
     assert lines[0] == {f"{begin} a": "comment"}
     assert lines[1] == {"b": "comment"}
     assert lines[2] == {f"c {end}": "comment"}
@@ -131,3 +133,26 @@ def test_line_by_line_agrees_with_the_whole(language):
 def test_all_colours_at_once():
     assert Colours().may_colour("python")
     assert Colours().lexer("python").name == "Python"
+
+
+def test_the_stack_of_states_changes_as_pygments_changes_it():
+    stack = ["root"]
+    for change, expected in (
+        (("a", "b"), ["root", "a", "b"]),
+        ("#push", ["root", "a", "b", "b"]),
+        (("#pop", "#push"), ["root", "a", "b", "b"]),
+        (-2, ["root", "a"]),
+        ("c", ["root", "a", "c"]),
+        (-9, ["root"]),
+        (("#pop",), ["root"]),
+    ):
+        _change(stack, change)
+        assert stack == expected
+
+
+def test_a_line_end_that_no_rule_takes_ends_every_state():
+    word = re.compile("a")
+    states = {"root": [(word.match, ("Token",), ("inner",))], "inner": [(word.match, None, None)]}
+    stack = ["root"]
+    assert _run(None, states, "a?a\n", stack) == [(0, ("Token",), "a")]
+    assert stack == ["root"]

@@ -83,6 +83,9 @@ def shown(source):
         ("trailing  ", "trailing"),
         ("wow!", "wow!"),
         ("price: $", "price: $"),
+        ("*a b_ c_", "*a b_ c_"),
+        ("*foo**bar*", "<em|foo**bar>"),
+        ("<b><i>x", "<html|<b><i>>x"),
     ],
 )
 def test_reading(source, expected):
@@ -112,6 +115,7 @@ def test_reading(source, expected):
         ("\\(x", "<math|\\(x>"),
         ("a $", "a "),
         ("a $x", "a $x"),
+        ("[a](b c d", "[a](b c d"),
     ],
 )
 def test_what_is_forming_does_not_flash(source, expected):
@@ -164,6 +168,16 @@ def test_an_append_costs_the_same_however_long_the_paragraph():
         inline.append("some *emphasised* words and `code`, ")
         inline.settle()
         assert len(inline.tail()[0]) < 100
+
+
+def test_what_hangs_together_is_one_range_however_it_came():
+    inline = Inline()
+    for tag in ("<b>", "<i>", "<u>"):
+        inline.append(tag)
+        inline.settle()
+    inline.append("x")
+    inline.settle()
+    assert [(mark.start, mark.end) for mark in inline.marks] == [(0, 9)]
 
 
 def test_nothing_to_read():

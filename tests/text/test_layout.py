@@ -66,6 +66,11 @@ def test_long_code_lines_are_cut_not_wrapped():
     assert [row.joint for row in found] == ["\n", "", "\n", "", "\n"]
 
 
+def test_code_with_combining_characters_fills_its_rows():
+    (block,) = blocks("```\n" + "e\u0301" * 12 + "\n```")
+    assert [row.text for row in rows(block, 10)] == [" " + "e\u0301" * 8, " " + "e\u0301" * 4]
+
+
 def test_tabs_in_code_stand_for_spaces_but_stay_in_the_source():
     (block,) = blocks("```\n\tx\n```")
     assert rows(block, 20)[0].text == "     x"
@@ -151,6 +156,7 @@ def test_rules_fill_the_width():
     layout = layout_of(rule, 10)
     layout.update()
     assert layout.stable == layout.height == 2
+    assert layout.is_final(1)
     assert isinstance(rule, RuleBlock)
 
 

@@ -190,6 +190,15 @@ def test_tables():
     assert kinds("> | a |\n|---|\n") == ["paragraph"]
 
 
+def test_what_waits_in_a_quote():
+    assert texts("> | a |\n>", finish=False) == []
+    assert texts("> | a |\n> b", finish=False) == ["▎ | a | b"]
+
+
+def test_an_indented_line_goes_on_with_the_paragraph():
+    assert texts("a\n      b") == ["a b"]
+
+
 def test_rules_and_breaks():
     assert isinstance(parse("---").blocks[0], RuleBlock)
     assert kinds("a\n\n* * *\n___\nb") == ["paragraph", "rule", "rule", "paragraph"]
