@@ -52,6 +52,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("compare", "Ask several backends at once", "Speed", "f4", "compare"),
     Command("detail", "Where the time went", "Speed", "f6", "detail"),
     Command("why", "Why it is this fast: the hardware model, term by term", "Speed", "f7", "why"),
+    Command("small-or-fast", "Smaller models on GPUs against the full one on wafers", "Speed"),
     Command("panel", "Show or fold the figures", "Speed", "f8", "panel"),
     Command("record", "Record what follows to a file, or stop", "Speed", argument="FILE"),
     Command("new", "Begin a new conversation", "Conversation", "ctrl+n", "new"),
