@@ -222,6 +222,8 @@ def _refused(exc: InvalidStatus, url: str) -> GatewayError:
 def _reason(exc: BaseException) -> str:
     if isinstance(exc, TimeoutError):
         return "no answer in time"
+    if isinstance(exc, ConnectionRefusedError):  # asyncio's own words repeat the address
+        return "connection refused"
     if isinstance(exc, OSError):
         return exc.strerror or str(exc)
     return str(exc) or type(exc).__name__

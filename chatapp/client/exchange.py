@@ -22,6 +22,8 @@ from chatapp.stream.figures import Figures
 LOST = "gateway_lost"
 """Code of a failure that says nothing about the backend: the gateway, or the connection to it, ended."""
 
+PARTIAL = "partial answer"
+
 STREAM = "chat"
 """Name of the chat's one lane in a recording."""
 
@@ -60,7 +62,9 @@ class Exchange:
         retell: the text to be told instead of an own answer.
     """
 
-    def __init__(self, session: Session, turn: Turn, pane: Pane, *, retell: Retell | None = None) -> None:
+    def __init__(
+        self, session: Session, turn: Turn, pane: Pane, *, retell: Retell | None = None, keys: bool = True
+    ) -> None:
         self.session = session
         self.turn = turn
         self.pane = pane
@@ -76,6 +80,7 @@ class Exchange:
         self.figures: Figures | None = None
         self._begun = False
         self._recorder = session.recorder
+        self._keys = keys
 
     async def run(self) -> None:
         """Ask and read to the end. Returns normally whatever happens; being cancelled cancels the answer."""
@@ -131,8 +136,7 @@ class Exchange:
         self._begun = True
         self.progress = ""
         info = self.answer.info
-        label = f"{info.label} · {self.note}" if self.retell is not None else info.label
-        self.pane.begin_answer(label, simulated=info.simulated)
+        self.pane.begin_answer(info.label, simulated=info.simulated)
 
     @property
     def note(self) -> str:
@@ -179,18 +183,21 @@ class Exchange:
         self.session.saver.finish(self.session.conversation, turn)
 
     def _ending(self, outcome: str) -> str:
+        """Return the footer with what the pane's own word for the state does not say yet."""
         marks = {
             "length": "stopped at the length limit",
-            "cancelled": "cancelled: partial answer",
-            "truncated": "ended without saying so: partial answer",
-            "failed": "broke off: partial answer",
+            "cancelled": PARTIAL,
+            "truncated": f"ended without saying so: {PARTIAL}",
+            "failed": PARTIAL,
         }
         return " · ".join(part for part in (marks.get(outcome, ""), self.turn.footer) if part)
 
     def _hint(self, failure: Failed) -> str:
         kept = "what came is kept; " if self.turn.text else ""
         if failure.code == LOST:
-            return f"{kept}the next prompt starts the gateway again"
+            return kept + (failure.hint or "the next prompt starts the gateway again")
+        if not self._keys:
+            return kept + (failure.hint or ("ask again" if failure.retryable else "chatapp backends list shows others"))
         retry = "F5 asks again" if failure.retryable else ""
         return kept + (failure.hint or retry or "F2 chooses another backend, F5 asks again")
 

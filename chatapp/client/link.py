@@ -7,6 +7,7 @@ import importlib
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from chatapp.errors import GatewayError
 from chatapp.protocol.responses import ModelListing
 from chatapp.redaction import Secret
 from chatapp.stream.events import BackendInfo, Event
@@ -75,8 +76,15 @@ class FixedLink:
         self.token = token
 
     async def connect(self) -> Connection:
-        """Connect."""
-        return await open_connection(self.url, self.token)
+        """Connect.
+
+        Raises:
+            GatewayError: it cannot be reached, or refuses; nobody here can start it.
+        """
+        try:
+            return await open_connection(self.url, self.token)
+        except GatewayError as exc:
+            raise GatewayError(exc.message, hint=exc.hint or "is it running, and is the address right?") from None
 
     async def aclose(self) -> None:
         """There is nothing of ours to stop."""

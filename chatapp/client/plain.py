@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Literal, TextIO
 
 from chatapp.client import wording
-from chatapp.client.exchange import Exchange
+from chatapp.client.exchange import PARTIAL, Exchange
 from chatapp.client.session import Session
 from chatapp.errors import ChatappError
 from chatapp.protocol.responses import ModelListing
@@ -80,7 +80,7 @@ def summary(exchange: Exchange) -> str:
     if figures is not None and figures.e2e_ms is not None:
         parts.append(wording.limit_tag(figures.e2e_ms))
     if exchange.turn.partial:
-        parts.append(f"{exchange.turn.outcome}: partial answer")
+        parts.append(f"{exchange.turn.outcome}: {PARTIAL if exchange.turn.text else 'no answer'}")
     return "[" + " · ".join(part for part in parts if part) + "]"
 
 
@@ -91,7 +91,7 @@ async def ask(session: Session, prompt: str, out: TextIO, err: TextIO, *, retell
     turn = conversation.add(prompt, session.backend, told=told.source if told else "")
     session.saver.begin(conversation, turn)
     pane = PlainPane(out, err, reasoning=session.settings.reasoning)
-    exchange = Exchange(session, turn, pane, retell=told)
+    exchange = Exchange(session, turn, pane, retell=told, keys=False)
     await exchange.run()
     print(sanitize_line(summary(exchange)), file=err, flush=True)
     return exchange.complete

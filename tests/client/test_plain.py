@@ -66,7 +66,22 @@ async def test_a_gateway_that_cannot_be_started_is_one_line_and_code_1(tmp_path,
     assert await ask_once(session, "well?") == 1
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "error: cannot start" in captured.err
+    assert "error: cannot start\n  see the log\n" in captured.err
+    assert "failed: no answer" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("failure", "hint"),
+    [
+        (Failed(START, "bad_request", "no"), "chatapp backends list shows others"),
+        (Failed(START, "server_error", "no", retryable=True), "ask again"),
+        (Failed(START, "auth", "no", hint="check the key"), "check the key"),
+    ],
+)
+async def test_what_to_do_names_no_keys_where_there_are_none(tmp_path, failure, hint):
+    err = io.StringIO()
+    await ask(make_session(tmp_path, [Sent(START), failure]), "x", io.StringIO(), err)
+    assert err.getvalue().splitlines()[:2] == ["chatapp: error: no", f"  {hint}"]
 
 
 async def test_line_after_line(tmp_path, capsys):

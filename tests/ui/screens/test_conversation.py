@@ -103,7 +103,7 @@ async def test_escape_cancels_and_keeps_the_partial_answer_marked(make_app, cloc
         turn = app.session.conversation.last
         assert (turn.text, turn.outcome) == ("half an answer", "cancelled")
         assert app.session.link.connections[0].cancelled == 1
-        assert "partial answer" in shown(screen)
+        assert "cancelled · partial answer" in shown(screen)
         assert not screen.query_one(Scoreboard).display
 
 
