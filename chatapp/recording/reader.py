@@ -294,7 +294,7 @@ class Recording:
         return at_ns, None, len(lines)
 
     def _decode_all(self, lines: list[bytes], number: int) -> Iterable[_LineTuple | None]:
-        """Return the parts of lines that the first pass has accepted; one by one where it must be known which is wrong."""
+        """Return the parts of lines; one by one where it must be known which of them is wrong."""
         try:
             entries = _lines.decode_lines(b"".join(lines))
         except (ValueError, RecursionError):
