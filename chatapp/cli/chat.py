@@ -76,7 +76,7 @@ def chat(  # noqa: PLR0913, PLR0917 - one argument for each option
             conversation = session.saver.load(resume)
             if conversation is None:
                 raise UsageError("there is no saved conversation yet")
-            session.conversation = conversation
+            session.go_on_with(conversation, keep_backend=backend is not None or base_url is not None)
         if record is not None:
             session.start_recording(Path(record))
         if plain:

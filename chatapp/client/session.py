@@ -64,6 +64,20 @@ class Session:
         """Return a new conversation under the session's system prompt."""
         return Conversation(new_identity(), instructions=self.instructions)
 
+    def go_on_with(self, conversation: Conversation, *, keep_backend: bool = False) -> None:
+        """Make a saved conversation the current one, answered by what answered it last.
+
+        Args:
+            conversation: as loaded or imported.
+            keep_backend: leave what answers as it is: it was named explicitly.
+        """
+        self.conversation = conversation
+        last = conversation.last
+        if last is not None and not keep_backend:
+            listing = self.listings.get(last.backend)
+            if listing.ready if listing is not None else _kind_of(last.backend) in ("simulated", "local"):
+                self.backend = last.backend
+
     async def speaker(self) -> Speaker:
         """Return the open connection, opening one where there is none.
 

@@ -1,5 +1,6 @@
 import pytest
 
+from chatapp.client.conversation import Conversation
 from chatapp.client.saver import Saver
 from chatapp.client.session import Session
 from chatapp.config import Settings
@@ -64,3 +65,20 @@ async def test_a_gateway_that_cannot_be_reached_is_an_error(tmp_path):
     session = Session(ScriptedLink([GatewayError("gone")]), backend="x", saver=saver, settings=Settings())
     with pytest.raises(GatewayError):
         await session.refresh_listings()
+
+
+async def test_a_saved_conversation_goes_on_with_what_answered_it_last(session):
+    def saved(backend: str) -> Conversation:
+        conversation = Conversation("c")
+        conversation.add("hello", backend)
+        return conversation
+
+    session.go_on_with(saved("sim:cs3/kimi-k2.6"))
+    assert session.backend == "sim:cs3/kimi-k2.6"
+    session.go_on_with(saved("x/y"))
+    assert session.backend == "sim:cs3/kimi-k2.6", "a live service is not chosen before it is known to be ready"
+    await session.refresh_listings()
+    session.go_on_with(saved("x/y"))
+    assert session.backend == "x/y"
+    session.go_on_with(saved("local"), keep_backend=True)
+    assert session.backend == "x/y"

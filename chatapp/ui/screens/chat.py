@@ -248,7 +248,7 @@ class ChatScreen(ConversationScreen):
         if identity:
             conversation = self.session.saver.load(identity)
             if conversation is not None:
-                self.session.conversation = conversation
+                self.session.go_on_with(conversation)
                 self.show_conversation()
 
     def command_title(self, argument: str) -> None:
