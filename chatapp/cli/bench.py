@@ -48,9 +48,12 @@ def bench(json_file: str | None, csv_file: str | None, yes: bool, **options: Any
     from chatapp.bench.plan import carry_out
     from chatapp.cli.output import check_output
     from chatapp.config import load_settings
+    from chatapp.errors import UsageError
 
     for name in (json_file, csv_file):
         check_output(name)
+    if json_file == csv_file == "-":
+        raise UsageError("--json and --csv cannot both go to standard output", hint="name a file for one of them")
     settings = load_settings()
     plan = make_plan(settings, options)
     agree_to_cost(plan, settings, yes=yes)
@@ -87,6 +90,10 @@ def make_plan(settings: Settings, options: dict[str, Any]) -> Plan:
         raise UsageError("--workload and --prompt exclude each other")
     if options["requests"] is not None and options["duration"] is not None:
         raise UsageError("--requests and --duration exclude each other")
+    for name in ("cooldown", "max_ttft", "max_tpot", "max_e2e", "min_speed", "max_cost", "max_tokens"):
+        if options[name] is not None and not options[name] >= 0:  # written so that NaN is refused too
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} must be a number of at least 0, not {options[name]:g}")
     rate = options["rate"]
     concurrencies = parse_concurrency(options["concurrency"] or "1")
     first = Load(
