@@ -219,12 +219,15 @@ class Contest:
 
     async def _limited(self, work: Coroutine[None, None, None]) -> None:
         """Await `work`, at most for the limit and until stopped; what is still running then is cancelled."""
+        limit_ns = self._clock.now_ns() + round(self._timeout_s * NS_PER_S)
         task = asyncio.create_task(work)
-        stopped = asyncio.create_task(self.stop.wait())
+        others = {asyncio.create_task(self.stop.wait()), asyncio.create_task(self._clock.sleep_until(limit_ns))}
         try:
-            await asyncio.wait({task, stopped}, timeout=self._timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task, *others}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stopped.cancel()
+            for other in others:
+                other.cancel()
+            await asyncio.wait(others)
         if task.done():
             task.result()
             return

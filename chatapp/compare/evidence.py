@@ -188,9 +188,7 @@ def recompute(path: Path, names: list[str]) -> tuple[Sample, ...]:
     samples = []
     for lane, name in enumerate(names, start=1):
         # A request that met a busy server was sent again: only its last attempt was measured.
-        last = {
-            msgspec.json.encode(answer.request): answer for answer in answers if answer.stream == f"worker-{lane}"
-        }
+        last = {msgspec.json.encode(answer.request): answer for answer in answers if answer.stream == f"worker-{lane}"}
         runs = list(last.values())
         if runs:
             figures = tuple(_figures(answer) for answer in runs)

@@ -1,5 +1,6 @@
 """`chatapp verify`: what it decides, prints, writes and refuses, and its exit codes."""
 
+import asyncio
 import io
 import json
 import os
@@ -144,7 +145,8 @@ def test_ctrl_c_keeps_what_there_is(backends, claim, tmp_path, capsys):
             async for event in super().stream(request):
                 yield event
                 if len(self.requests) == 3:
-                    os.kill(os.getpid(), signal.SIGINT)
+                    os.kill(os.getpid(), signal.SIGINT)  # once: a second one would end it at once
+                    await asyncio.Event().wait()
 
     backends["fast/m"] = Interrupting(None, ttft_ms=1, gap_ms=1, tokens=3, name="fast/m", label="Fast")
     assert verify(claim(5_000), "--evidence", str(tmp_path / "e"), runs=9) == 130

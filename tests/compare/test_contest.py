@@ -147,22 +147,22 @@ async def test_a_busy_server_is_waited_for_outside_the_figures(clock, workload):
 
 async def test_one_that_never_answers_is_given_up_after_the_limit(clock, workload):
     silent = Silent(clock)
-    contest = Contest(entered(silent, ScriptedBackend(clock, name="b/m")), workload, clock, timeout_s=0.02)
+    contest = Contest(entered(silent, ScriptedBackend(clock, name="b/m")), workload, clock, timeout_s=20)
     await contest.run(2, warmup=0)
     assert silent.closed_early == 2
     assert [run.figures.outcome for run in contest.contestants[0].runs] == ["failed", "failed"]
-    assert "timeout: no end within 0.02 s" in contest.contestants[0].runs[0].figures.error
+    assert "timeout: no end within 20 s" in contest.contestants[0].runs[0].figures.error
     assert contest.contestants[0].runs[0].arrivals == ()
     assert len(contest.contestants[1].good) == 2
 
 
 async def test_one_that_streams_for_ever_is_cut_and_what_came_is_kept_and_recorded(clock, workload):
     seen = Seen()
-    contest = Contest(entered(Endless(clock)), workload, clock, timeout_s=0.05, observer=seen)
+    contest = Contest(entered(Endless(clock)), workload, clock, timeout_s=1.0, observer=seen)
     await contest.run(1, warmup=0)
     run = contest.contestants[0].runs[0]
     assert run.figures.outcome == "failed"
-    assert len(run.arrivals) > 1
+    assert len(run.arrivals) == pytest.approx(100, abs=1)
     assert contest.contestants[0].good == []
     assert seen.begun == [(0, "scripted/m")]
     assert seen.events[-1][1].code == "timeout"
