@@ -113,9 +113,9 @@ class FrameTimer:
 
     @classmethod
     def configure(cls, app: App[object], *, fps: float | None = None, reduced_motion: bool = False) -> FrameTimer:
-        """Set the app's frame rate, by default what `frame_rate` says; return its timer."""
+        """Set the app's frame rate, by default what `frame_rate` says; return its timer. Calm goes before fast."""
         timer = cls.of(app)
-        rate = fps if fps is not None else frame_rate(reduced_motion=reduced_motion)
+        rate = fps if fps is not None and not reduced_motion else frame_rate(reduced_motion=reduced_motion)
         if rate != timer._fps:
             timer._fps = rate
             timer._timer.stop()

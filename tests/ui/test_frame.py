@@ -98,7 +98,7 @@ async def test_an_app_has_one_timer_and_keeps_its_sources_when_the_rate_changes(
         source = Source()
         first.add(source)
         first.wake()
-        assert FrameTimer.configure(app, reduced_motion=True) is first
+        assert FrameTimer.configure(app, fps=60, reduced_motion=True) is first
         assert first.fps == REDUCED_MOTION_FPS
         FrameTimer.configure(app, fps=500)
         while first.awake:

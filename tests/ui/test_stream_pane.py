@@ -1,5 +1,6 @@
 """The pane in a running app: text comes in, the reader moves, selects, searches and copies."""
 
+import sys
 from itertools import pairwise
 
 import pytest
@@ -320,6 +321,40 @@ async def test_a_megabyte_at_once(pane):
         frames += 1
     assert frames > 5
     assert "y" * 50 in screen(pane)[-2]
+
+
+def count_calls(action):
+    """How many functions an action calls: what it costs, but the same on every machine."""
+    calls = 0
+
+    def count(_frame, event, _argument):
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        action()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.parametrize(
+    "text", ["word **bold** ", "- item `code`\n", "```py\nx = 1\n", "para\n\n", "| a | b |\n|---|---|\n"]
+)
+async def test_a_frame_costs_the_same_however_long_the_conversation(pane, text):
+    def frame():
+        pane.write(text * 4)
+        pane.on_frame()
+        pane.render_lines(pane.region.reset_offset)
+
+    costs = []
+    for length in (2_000, 100_000):
+        pane.write(text * (length // len(text)))
+        while pane.busy:
+            pane.on_frame()
+        costs.append(sum(count_calls(frame) for _ in range(20)))
+    assert costs[1] <= 1.3 * costs[0]
 
 
 async def test_a_changed_theme_repaints(pane):
