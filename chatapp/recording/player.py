@@ -32,6 +32,9 @@ _BACK_NS = NS_PER_S
 
 _BATCH = 4096
 
+_AT_ONCE_NS = 50_000_000
+"""Requests that left within this of each other were one question to several backends."""
+
 
 class Batch(NamedTuple):
     """What is due."""
@@ -67,6 +70,7 @@ class Player:
         self._clock = clock or MonotonicClock()
         limit_s = recording.header.idle_time_limit if idle_limit_s is None else idle_limit_s
         self._idle_ns = round(limit_s * NS_PER_S) if limit_s else None
+        self._chapters = recording.marks or _questions(recording)
         self._changed = asyncio.Event()
         self._target_ns: int | None = None
         self._steps = 0
@@ -97,10 +101,8 @@ class Player:
 
     @property
     def chapters(self) -> list[Mark]:
-        """The recording's markers; without any, where its answers begin."""
-        if self.recording.marks:
-            return self.recording.marks
-        return [Mark(start.at_ns, start.line, f"answer {i}") for i, start in enumerate(self.recording.starts, start=1)]
+        """The recording's markers; without any, where its questions begin: what was asked at once is one."""
+        return self._chapters
 
     @property
     def chapter(self) -> str:
@@ -307,3 +309,11 @@ class Player:
                 elif entry.stream not in asked:
                     continue
             yield entry
+
+
+def _questions(recording: Recording) -> list[Mark]:
+    marks: list[Mark] = []
+    for start in recording.starts:
+        if not marks or start.at_ns - marks[-1].at_ns > _AT_ONCE_NS:
+            marks.append(Mark(start.at_ns, start.line, f"question {len(marks) + 1}"))
+    return marks

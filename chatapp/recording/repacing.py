@@ -71,7 +71,8 @@ async def repace(recording: Recording, info: BackendInfo, tell: Telling, clock: 
             modelled = await _modelled(answer, tell, clock)
             pair = [*_timed(ORIGINAL, answer.events), *_timed(MODELLED, modelled)]
             note = f"text: {answer.info.label}, recorded; timing: {info.note or info.label}"
-            for stream, behind in ((ORIGINAL, answer.info), (MODELLED, msgspec.structs.replace(info, note=note))):
+            model = msgspec.structs.replace(info, label=f"{info.label} · modelled", note=note)
+            for stream, behind in ((ORIGINAL, answer.info), (MODELLED, model)):
                 recorder.begin(stream, msgspec.structs.replace(answer.request, retell=None), behind)
             end_ns = begin_ns
             for offset_ns, stream, event in sorted(pair, key=lambda item: item[0]):

@@ -188,13 +188,18 @@ async def test_chapters(recording, clock):
         assert player.position_ns == player.duration_ns
 
 
-async def test_without_markers_answers_are_chapters(tmp_path, clock):
+async def test_without_markers_questions_are_chapters(tmp_path, clock):
     path = tmp_path / "a.tokcast"
-    with Recorder.open(path, clock=VirtualClock()) as recorder:
+    own = VirtualClock()
+    with Recorder.open(path, clock=own) as recorder:
         recorder.begin("a", Request(()))
         recorder.begin("b", Request(()))
+        recorder.record("a", Delta("x", S))
+        own._now_ns = S
+        recorder.begin("a", Request(()))
     with Recording.open(path) as opened:
-        assert [mark.label for mark in Player(opened, clock=clock).chapters] == ["answer 1", "answer 2"]
+        chapters = Player(opened, clock=clock).chapters
+    assert [(mark.at_ns, mark.label) for mark in chapters] == [(0, "question 1"), (S, "question 2")]
 
 
 async def test_speed_changes_on_the_way(recording, clock):

@@ -52,6 +52,7 @@ async def test_the_same_words_at_the_speed_of_another_machine(path):
     assert measure(answers[0]).final() == measure(original).final()
     assert measure(answers[1]).final().e2e_ms < measure(answers[0]).final().e2e_ms / 5
     assert answers[1].info.simulated
+    assert answers[1].info.label == "CS-3 · Kimi K2.6 · modelled"
     assert answers[1].info.note.startswith("text: vLLM · x, recorded; timing: simulated")
 
 
