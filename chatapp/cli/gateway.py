@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -33,7 +33,10 @@ SHORTEST_TOKEN = 16
 )
 @click.option("--insecure-listen", is_flag=True, help="Allow clear text on an address other than loopback.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), metavar="N", help="Processes.")
-def gateway(
+@click.option("--share-port", is_flag=True, hidden=True, help="A worker of a supervisor that holds its standard input.")
+@click.pass_context
+def gateway(  # noqa: PLR0913, PLR0917 - one for each option
+    context: click.Context,
     host: str,
     port: int,
     token_file: str | None,
@@ -42,6 +45,7 @@ def gateway(
     origins: tuple[str, ...],
     insecure_listen: bool,
     workers: int,
+    share_port: bool,
 ) -> int:
     """Serve any backend over the Responses API's WebSocket mode.
 
@@ -53,10 +57,6 @@ def gateway(
     from chatapp.gateway.child import run
     from chatapp.log import start_logging
 
-    if workers > 1:
-        raise UsageError(
-            "more than one worker is not supported yet", hint="run several gateways behind a load balancer"
-        )
     settings = load_settings()
     tls = tls_context(tls_cert, tls_key)
     if tls is None and not is_loopback(host) and not insecure_listen:
@@ -66,7 +66,47 @@ def gateway(
         )
     token, where = read_token(token_file) if token_file else make_token()
     start_logging("gateway")
-    return run(_serve(settings, host, port, token, where, tls, origins))
+    if workers > 1:
+        return run_workers(context, where, secure=tls is not None)
+    return run(_serve(settings, host, port, token, where, tls, origins, share_port=share_port))
+
+
+def run_workers(context: click.Context, token_file: Path, *, secure: bool) -> int:
+    """Run several gateways on one port: this command again, as often as was asked for."""
+    from chatapp.gateway.child import run
+    from chatapp.gateway.supervisor import reserved, shared_counts, supervise
+
+    given = context.params
+    host, workers = given["host"], given["workers"]
+    with reserved(host, given["port"]) as port, shared_counts():
+        own = {"port": port, "token_file": str(token_file), "workers": 1, "share_port": True}
+        command = (sys.executable, "-m", "chatapp", "gateway", *as_arguments(context.command, given | own))
+
+        def listening() -> None:
+            print(f"listening on {address(host, port, secure=secure)}", flush=True)
+            print(f"token in {token_file}", file=sys.stderr, flush=True)
+
+        return run(supervise(command, workers, listening=listening, say=lambda line: click.echo(line, err=True)))
+
+
+def as_arguments(command: click.Command, values: dict[str, Any]) -> list[str]:
+    """Return the arguments that give a command these values."""
+    arguments: list[str] = []
+    for option in command.params:
+        value = values[option.name or ""]
+        if value is None or value is False:
+            continue
+        for each in value if option.multiple else (value,):
+            arguments += [option.opts[0]] if value is True else [option.opts[0], str(each)]
+    return arguments
+
+
+def address(host: str, port: int, *, secure: bool) -> str:
+    """Return the URL that clients connect to."""
+    from chatapp.protocol.responses import PATH
+
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'wss' if secure else 'ws'}://{shown}:{port}{PATH}"
 
 
 async def _serve(
@@ -77,6 +117,8 @@ async def _serve(
     where: Path,
     tls: ssl.SSLContext | None,
     origins: tuple[str, ...],
+    *,
+    share_port: bool,
 ) -> int:
     import asyncio
     import gc
@@ -85,15 +127,14 @@ async def _serve(
     from chatapp.gateway.access import Access, is_loopback
     from chatapp.gateway.server import Gateway
     from chatapp.gateway.service import make_models, make_resolve
-    from chatapp.protocol.responses import PATH
+    from chatapp.gateway.supervisor import Lifeline
 
     access = Access(token.reveal(), loopback=is_loopback(host), origins=origins)
     served = Gateway(make_resolve(settings), make_models(settings), access)
-    await served.listen(host, port, tls=tls)
-    shown = f"[{host}]" if ":" in host else host
-    scheme = "wss" if tls is not None else "ws"
-    print(f"listening on {scheme}://{shown}:{served.port}{PATH}", flush=True)
-    print(f"token in {where}", file=sys.stderr, flush=True)
+    await served.listen(host, port, tls=tls, share_port=share_port)
+    print(f"listening on {address(host, served.port, secure=tls is not None)}", flush=True)
+    if not share_port:
+        print(f"token in {where}", file=sys.stderr, flush=True)
     gc.collect()
     gc.freeze()
     stop = asyncio.Event()
@@ -106,6 +147,8 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, asked, name)
+    if share_port:
+        await loop.connect_read_pipe(lambda: Lifeline(lambda: asked(signal.SIGTERM)), sys.stdin)
     await stop.wait()
     draining = asyncio.create_task(served.drain())
     print(

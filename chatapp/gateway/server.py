@@ -78,8 +78,16 @@ class Gateway:
         self._alone.set()
         self.draining = False
 
-    async def listen(self, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
+    async def listen(
+        self, host: str, port: int, *, tls: ssl.SSLContext | None = None, share_port: bool = False
+    ) -> None:
         """Begin to accept connections.
+
+        Args:
+            host: address of this machine.
+            port: 0 takes a free one.
+            tls: None for clear text.
+            share_port: let other processes of this user listen on the same port; the kernel deals connections out.
 
         Raises:
             UsageError: the address is in use, not allowed, or not one of this machine.
@@ -87,7 +95,13 @@ class Gateway:
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                self._accept, host, port, ssl=tls, backlog=1024, ssl_handshake_timeout=10 if tls else None
+                self._accept,
+                host,
+                port,
+                ssl=tls,
+                backlog=1024,
+                ssl_handshake_timeout=10 if tls else None,
+                reuse_port=share_port or None,
             )
         except (OSError, OverflowError) as exc:
             raise cannot_listen(exc, host, port) from None
