@@ -30,6 +30,9 @@ def differences(claim: Claim, samples: Sequence[Sample], workload: Workload, tod
                 f"ANOTHER MODEL: the claim is of {claim.model}, {sample.info.label} serves {sample.info.model!r}: "
                 "the verdict is of this backend, not of what was claimed"
             )
+        others = [name for name in sample.served if not same_model(sample.info.model, name)]
+        if others:
+            yield f"{sample.info.label} was asked for {sample.info.model!r}, its answers say {', '.join(others)}"
         if sample.info.kind == "local":
             yield f"{sample.info.label} runs on this machine, which measures at the same time"
     if claim.kind == "ratio" and len(samples) > 1:

@@ -30,12 +30,13 @@ from chatapp.bench.report import environment
 from chatapp.bench.workloads import Workload
 from chatapp.compare.claims import Claim
 from chatapp.compare.contest import Contest, figures_of
-from chatapp.compare.verification import Sample, Verification, judge, to_json
+from chatapp.compare.verification import Sample, Verification, judge, served_models, to_json
 from chatapp.errors import ChatappError, FileFormatError, UsageError
 from chatapp.recording.answers import RecordedAnswer, load_answers
 from chatapp.recording.reader import Recording
 from chatapp.redaction import REDACTOR
 from chatapp.stream.answer import Answer
+from chatapp.stream.events import Finished
 from chatapp.stream.metrics import Figures
 
 SCHEMA = "chatapp.evidence/1"
@@ -191,8 +192,15 @@ def recompute(path: Path, names: list[str]) -> tuple[Sample, ...]:
         last = {msgspec.json.encode(answer.request): answer for answer in answers if answer.stream == f"worker-{lane}"}
         runs = list(last.values())
         if runs:
-            figures = tuple(_figures(answer) for answer in runs)
-            samples.append(Sample(name=name, info=runs[0].info, figures=figures))
+            said = [event.provenance for run in runs for event in run.events if isinstance(event, Finished)]
+            samples.append(
+                Sample(
+                    name=name,
+                    info=runs[0].info,
+                    figures=tuple(_figures(answer) for answer in runs),
+                    served=served_models(said),
+                )
+            )
     return tuple(samples)
 
 

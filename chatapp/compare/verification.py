@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -41,6 +41,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     info: BackendInfo
     figures: tuple[Figures, ...]
     """Of all its measured runs, failed ones included."""
+    served: tuple[str, ...] = ()
+    """What its answers themselves say that they come from; empty where they do not say."""
 
     @property
     def good(self) -> list[Figures]:
@@ -65,9 +67,19 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 def samples_of(contest: Contest) -> tuple[Sample, ...]:
     """Return what a contest's backends did, the claimed one first."""
     return tuple(
-        Sample(name=c.name, info=c.backend.info, figures=tuple(run.figures for run in c.runs))
+        Sample(
+            name=c.name,
+            info=c.backend.info,
+            figures=tuple(run.figures for run in c.runs),
+            served=served_models(run.provenance for run in c.runs),
+        )
         for c in contest.contestants
     )
+
+
+def served_models(provenances: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
+    """Return the names of models that answers give themselves."""
+    return tuple(sorted({said["model"] for said in provenances if said.get("model")}))
 
 
 def judge(
@@ -134,11 +146,13 @@ def _remarks(verdict: Verdict, samples: Sequence[Sample], partial: str | None) -
                 f"{sample.info.label}: {len(failed)} of {len(sample.figures)} answers failed and are in no figure; "
                 f"the first: {failed[0].error}"
             )
-        doubtful = sum(figures.doubtful for figures in sample.good)
+        doubtful = [figures for figures in sample.good if figures.doubtful]
         if doubtful:
+            first = max(figures.ttft_uncertainty_ms or 0.0 for figures in doubtful)
+            speed = max(figures.speed_uncertainty or 0.0 for figures in doubtful)
             said.append(
-                f"{sample.info.label}: {doubtful} of {len(sample.good)} answers have stamps or counts less certain "
-                "than the limits"
+                f"{sample.info.label}: {len(doubtful)} of {len(sample.good)} answers have stamps or counts less "
+                f"certain than the limits: by up to {first:.2f} ms in TTFT and {speed:.1%} in speed"
             )
     if partial:
         said.append(f"partial: {partial}")

@@ -56,6 +56,12 @@ def test_another_model_is_said_first():
     assert "ANOTHER MODEL" not in said(sample())
 
 
+def test_an_answer_that_names_another_model_is_said():
+    honest, other = (msgspec.structs.replace(sample(), served=(name,)) for name in ("vendor/m", "m-mini"))
+    assert "its answers say" not in said(honest)
+    assert "B was asked for 'm', its answers say m-mini" in said(other)
+
+
 def test_what_no_answer_can_show_is_said():
     assert "taken on trust" in said(sample())
     assert "measured from here, now" in said(sample())

@@ -32,7 +32,8 @@ class Telling(ScriptedBackend):
         async for event in super().stream(request):
             if isinstance(event, Finished):
                 event = msgspec.structs.replace(  # noqa: PLW2901
-                    event, provenance={"request_id": "req-1", "date": "Tue, 24 Nov 2026", "key": CANARY}
+                    event,
+                    provenance={"request_id": "req-1", "model": "served-m", "date": "Tue, 24 Nov 2026", "key": CANARY},
                 )
             yield event
 
@@ -64,6 +65,7 @@ async def test_the_verdict_is_computed_again_from_the_arrivals_alone(tmp_path):
     checked = read_evidence(tmp_path / "e")
     assert checked.verification.verdict == found.verdict
     assert checked.verification.differences == found.differences
+    assert any("its answers say served-m" in line for line in found.differences)
     assert checked.manifest_sha256 == digest == hashlib.sha256((tmp_path / "e/manifest.json").read_bytes()).hexdigest()
     again, live = (to_json(one) for one in (checked.verification, found))
     assert again["responses"] == live["responses"]
