@@ -7,12 +7,14 @@ loopback the Host must be a name of loopback (OWASP WebSocket cheat sheet; CVE-2
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 from http import HTTPStatus
 from typing import NamedTuple
 
 from websockets.datastructures import Headers, MultipleValuesError
+
+from chatapp.gateway.tokens import Grant, Tokens
+from chatapp.redaction import Secret
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -28,13 +30,13 @@ class Access:
     """The rules of one listener.
 
     Args:
-        token: what `Authorization: Bearer` must carry.
+        tokens: of which `Authorization: Bearer` must carry one; a string is the only one.
         loopback: whether the listener is bound to loopback, where only its names are accepted as Host.
         origins: web origins that may connect, as browsers write them.
     """
 
-    def __init__(self, token: str, *, loopback: bool, origins: tuple[str, ...] = ()) -> None:
-        self._token = token.encode()
+    def __init__(self, tokens: Tokens | str, *, loopback: bool, origins: tuple[str, ...] = ()) -> None:
+        self.tokens = Tokens.single(Secret("gateway token", tokens)) if isinstance(tokens, str) else tokens
         self._loopback = loopback
         self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
 
@@ -50,14 +52,14 @@ class Access:
             )
         return None
 
-    def check_token(self, headers: Headers) -> Refusal | None:
-        """Refuse a request without the token. Takes the same time for every wrong one."""
+    def check_token(self, headers: Headers) -> Grant | Refusal:
+        """Return what a request's token allows, or refuse it. Takes the same time for every wrong one."""
         given = _single(headers, "Authorization") or ""
         scheme, _, value = given.partition(" ")
-        right = hmac.compare_digest(value.strip().encode("utf-8", "surrogateescape"), self._token)
-        if scheme.lower() != "bearer" or not right:
+        grant = self.tokens.find(value.strip())
+        if grant is None or scheme.lower() != "bearer":
             return Refusal(HTTPStatus.UNAUTHORIZED, "a bearer token is required: Authorization: Bearer TOKEN")
-        return None
+        return grant
 
 
 def host_name(host: str | None) -> str:

@@ -167,8 +167,9 @@ class Outbox:
         self._held = 0
         self._space = asyncio.Event()
         self._space.set()
-        self.joined = 0
-        """Deltas that went out in a frame with others."""
+        self.deltas = 0
+        self.frames = 0
+        """Frames of text sent; fewer than deltas where some were joined."""
 
     @property
     def held(self) -> int:
@@ -190,8 +191,10 @@ class Outbox:
 
     def put_text(self, stream: TextStream, delta: Delta) -> None:
         """Send text at once where the stream has been silent for a tick, else keep it until the next."""
+        self.deltas += 1
         arrivals = delta.arrivals or (Arrival(delta.at_ns, len(delta.text), delta.tokens, delta.uncertainty_ns),)
         if not (stream.hot or stream.queued) and len(delta.text) <= LONGEST_FRAME and self._line.room > 0:
+            self.frames += 1
             self._line.send(stream.encoder.delta(delta.channel, delta.text, arrivals))
             self._heat(stream)
             return
@@ -233,6 +236,7 @@ class Outbox:
             stream.queued = False
             if not stream.runs:  # a cancel took its text
                 continue
+            self.frames += 1
             before = stream.held
             line.send(stream.take(room // (len(ready) + 1)))
             self._free(before - stream.held)

@@ -15,9 +15,12 @@ from websockets.http11 import Request, Response
 
 from chatapp import __version__
 from chatapp.gateway.access import Access, Refusal
+from chatapp.gateway.metrics import Meter, PrometheusMeter
+from chatapp.gateway.tokens import Grant
 from chatapp.protocol.responses import MODELS_PATH, PATH, ModelListing
 from chatapp.text.sanitize import sanitize_line
 
+METRICS_PATH = "/metrics"
 VERSION = "13"
 """Of WebSocket, RFC 6455; the only one there is outside drafts."""
 
@@ -47,34 +50,47 @@ class Pages:
         access: who may connect.
         models: what can be chosen.
         state: of the gateway.
+        meter: what `/metrics` shows.
     """
 
-    def __init__(self, access: Access, models: Callable[[], Awaitable[Sequence[ModelListing]]], state: State) -> None:
+    def __init__(
+        self,
+        access: Access,
+        models: Callable[[], Awaitable[Sequence[ModelListing]]],
+        state: State,
+        meter: Meter,
+    ) -> None:
+        self._meter = meter
         self._access = access
         self._models = models
         self._state = state
         self._open: dict[str, Callable[[], Response]] = {"/healthz": self._healthy, "/readyz": self._ready}
         """Pages that need no token: they say nothing of what passes."""
 
-    def answer(self, request: Request, address: str) -> Response | asyncio.Future[Response] | None:
-        """Answer a plain request, refuse what may not become a WebSocket; None lets it become one."""
+    def answer(self, request: Request, address: str) -> Response | asyncio.Future[Response] | Grant | None:
+        """Answer a plain request, refuse what may not become a WebSocket, or return what a client is granted.
+
+        None leaves the refusal to the protocol: 405, 505.
+        """
         path = request.path.partition("?")[0]
         if request.method != "GET" or request.protocol != "HTTP/1.1":
-            return None  # the protocol's own refusal: 405, 505
+            return None
         refusal = self._access.check_place(request.headers)
         if refusal is not None:
             return refuse(refusal, request, address)
         if path in self._open:
             return self._open[path]()
-        if path not in (PATH, MODELS_PATH):
-            known = ", ".join((f"{PATH} (WebSocket)", MODELS_PATH, *self._open))
+        if path not in (PATH, MODELS_PATH, METRICS_PATH):
+            known = ", ".join((f"{PATH} (WebSocket)", MODELS_PATH, METRICS_PATH, *self._open))
             return as_json(HTTPStatus.NOT_FOUND, error(f"no such path; there are {known}"))
-        refusal = self._access.check_token(request.headers)
-        if refusal is not None:
-            return refuse(refusal, request, address)
+        grant = self._access.check_token(request.headers)
+        if isinstance(grant, Refusal):
+            return refuse(grant, request, address)
         if path == MODELS_PATH:
-            return asyncio.ensure_future(self._list())
-        return self._upgrade(request)
+            return asyncio.ensure_future(self._list(grant))
+        if path == METRICS_PATH:
+            return self._metrics()
+        return self._upgrade(request) or grant
 
     def _upgrade(self, request: Request) -> Response | None:
         headers = request.headers
@@ -106,13 +122,21 @@ class Pages:
         body = {"ready": not state.draining, "connections": state.connections, "streams": state.streams}
         return as_json(status, body)
 
-    async def _list(self) -> Response:
+    def _metrics(self) -> Response:
+        if not isinstance(self._meter, PrometheusMeter):
+            return as_json(HTTPStatus.NOT_FOUND, error("no metrics here: start the gateway with --metrics"))
+        data = self._meter.render(self._state.connections, self._state.streams)
+        return page(HTTPStatus.OK, data, "text/plain; version=0.0.4; charset=utf-8")
+
+    async def _list(self, grant: Grant) -> Response:
         try:
             models = await self._models()
         except Exception:
             _log.exception("the backends cannot be listed")
             return as_json(HTTPStatus.INTERNAL_SERVER_ERROR, error("the backends cannot be listed; the log says why"))
-        data = [msgspec.to_builtins(model) | {"simulated": model.simulated} for model in models]
+        data = [
+            msgspec.to_builtins(model) | {"simulated": model.simulated} for model in models if grant.allows(model.id)
+        ]
         return as_json(HTTPStatus.OK, {"object": "list", "data": data})
 
 
@@ -133,19 +157,30 @@ def unavailable() -> Response:
     return response
 
 
+def too_many(message: str) -> Response:
+    """Return the answer to a client that has all it may have."""
+    response = as_json(HTTPStatus.TOO_MANY_REQUESTS, error(message))
+    response.headers["Retry-After"] = "5"
+    return response
+
+
 def error(message: str) -> dict[str, Any]:
     """Return an error's body as the API has it."""
     return {"error": {"type": "invalid_request_error", "message": message}}
 
 
 def as_json(status: HTTPStatus, body: Any) -> Response:
+    """Return an answer as JSON."""
+    return page(status, msgspec.json.encode(body), "application/json")
+
+
+def page(status: HTTPStatus, data: bytes, kind: str) -> Response:
     """Return a whole answer; the connection closes after it."""
-    data = msgspec.json.encode(body)
     headers = Headers(
         {
             "Date": formatdate(usegmt=True),
             "Server": f"chatapp/{__version__}",
-            "Content-Type": "application/json",
+            "Content-Type": kind,
             "Content-Length": str(len(data)),
             "Connection": "close",
         }

@@ -84,6 +84,8 @@ class Peer(asyncio.Protocol):
         self.window = Window()
         self.is_open = False
         self.address = ""
+        self.dropped_for = ""
+        """Why we ended the connection, where we did: opening, stalled, message, rate, protocol."""
         self.born_s = time.monotonic()
         self._owner = owner
         self._limits = limits
@@ -209,11 +211,14 @@ class Peer(asyncio.Protocol):
         elif not self.is_open:
             if self._answering is None and now_s - self.born_s > limits.open_s:
                 _log.warning("dropped %s: no whole request within %g s", self.address, limits.open_s)
+                self.dropped_for = "opening"
                 self.abort()
         elif waiting_ns is not None and now_s - waiting_ns / 1e9 > limits.deadline_s:
             _log.warning("dropped %s: it has read nothing for %g s", self.address, limits.deadline_s)
+            self.dropped_for = "stalled"
             self.abort()
         elif self._message_since_s is not None and now_s - self._message_since_s > limits.message_s:
+            self.dropped_for = "message"
             self.close(1008, f"a message must be whole within {limits.message_s:g} s")
         elif waiting_ns is None and now_s - self._heard_s > limits.ping_s:
             self._wire.send_ping(self.window.ping(time.monotonic_ns()))
@@ -294,10 +299,12 @@ class Peer(asyncio.Protocol):
         self._budget_at_s = now_s
         if self._budget >= 0:
             return True
+        self.dropped_for = "rate"
         self.close(1008, "too many messages")
         return False
 
     def _fail(self, code: int, reason: str) -> None:
+        self.dropped_for = "protocol"
         self._wire.fail(code, reason)
         self._write_out()
         self._look_for_close(time.monotonic())

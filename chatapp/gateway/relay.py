@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from chatapp.backends.base import Backend
 from chatapp.errors import BackendError, ChatappError, MissingKeyError, UnknownNameError
+from chatapp.gateway.account import Account
+from chatapp.gateway.metrics import Meter
 from chatapp.gateway.outbox import Outbox, TextStream
 from chatapp.gateway.pool import BackendPool
 from chatapp.protocol.responses import WireError
@@ -37,8 +39,10 @@ _log = logging.getLogger(__name__)
 class Talk:
     """One connection's conversation: its responses in flight and what they may continue."""
 
-    def __init__(self, pool: BackendPool, outbox: Outbox) -> None:
+    def __init__(self, pool: BackendPool, outbox: Outbox, account: Account, meter: Meter) -> None:
         self._pool = pool
+        self._account = account
+        self._meter = meter
         self.outbox = outbox
         self.draining = False
         """Whether new answers are refused: the gateway is about to stop."""
@@ -62,6 +66,7 @@ class Talk:
             else:
                 self._create(event)
         except WireError as exc:
+            self._meter.refused(exc.code)
             self._errors += exc.code in NONSENSE
             self.outbox.put([exc.to_frame(stream_id_of(data))])
             return self._errors < MOST_ERRORS
@@ -79,6 +84,7 @@ class Talk:
                 "conflict", f"a response is in flight on {where}; another stream_id runs beside it", status=409
             )
         request = self._history.request(create)
+        self._account.begin(create.model, time.monotonic())
         response_id = f"resp_{secrets.token_hex(12)}"
         running = _Running(create, asyncio.create_task(self._run(response_id, create, request)))
         self._running[response_id] = running
@@ -89,11 +95,14 @@ class Talk:
             response = Response(response_id, create, request, backend, self.outbox)
             await response.run()
         except WireError as exc:
+            self._meter.refused(exc.code)
             self.outbox.put([exc.to_frame(create.stream_id)])
         else:
+            self._meter.ended(backend.info.name, response.answer)
             if response.answer.outcome in ("done", "length"):
                 self._history.remember(response_id, request, response.answer.text)
         finally:
+            self._account.streams -= 1
             del self._running[response_id]
 
     async def _open(self, name: str) -> Backend:

@@ -16,11 +16,14 @@ from websockets.http11 import Request, Response
 from chatapp.backends.base import Backend
 from chatapp.errors import UsageError
 from chatapp.gateway.access import Access
+from chatapp.gateway.account import Account
+from chatapp.gateway.metrics import Meter, NoMeter
 from chatapp.gateway.outbox import Outbox, Ticker
-from chatapp.gateway.pages import Pages, unavailable
+from chatapp.gateway.pages import Pages, too_many, unavailable
 from chatapp.gateway.peer import Limits, Peer
 from chatapp.gateway.pool import BackendPool
 from chatapp.gateway.relay import Talk
+from chatapp.gateway.tokens import Grant
 from chatapp.protocol.responses import ModelListing, WireError
 
 MOST_CONNECTIONS = 10_000
@@ -47,6 +50,7 @@ class Gateway:
         limits: what one client may do.
         send_deadline_s: how long a client may read nothing before it is dropped; None as `limits` says.
         most_connections: more are answered 503.
+        meter: told what happens.
         most_age_s: after which a connection between two answers is told to open another, as the protocol has it.
     """
 
@@ -60,19 +64,26 @@ class Gateway:
         send_deadline_s: float | None = None,
         most_connections: int = MOST_CONNECTIONS,
         most_age_s: float = 3600.0,
+        meter: Meter | None = None,
     ) -> None:
         limits = limits or Limits()
         self.limits = limits if send_deadline_s is None else replace(limits, deadline_s=send_deadline_s)
         self.pool = BackendPool(resolve)
         self.ticker = Ticker()
-        self._pages = Pages(access, models, self)
+        self._access = access
+        self._meter = meter or NoMeter()
+        self._pages = Pages(access, models, self, self._meter)
         self._peers: dict[Peer, Talk | None] = {}
+        self._accounts: dict[str, Account] = {}
+        self._admitted: dict[Peer, Account] = {}
+        """Whose each connection is, from its opening request on."""
         self._opening = 0
         self._most_connections = most_connections
         self._most_age_s = most_age_s
         self._server: asyncio.Server | None = None
         self._housekeeper: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._due_s = time.monotonic()
         self._looked = asyncio.Event()
         self._alone = asyncio.Event()
         self._alone.set()
@@ -171,6 +182,9 @@ class Gateway:
 
     def _look_after(self) -> None:
         now_s = time.monotonic()
+        self._meter.lag(max(0.0, now_s - self._due_s))
+        self._due_s = now_s + CHECK_S
+        self._access.tokens.refresh()
         for peer, talk in list(self._peers.items()):
             peer.check(now_s)
             if talk is not None and now_s - peer.born_s > self._most_age_s and not talk.in_flight and peer.is_open:
@@ -185,14 +199,22 @@ class Gateway:
     def requested(self, peer: Peer, request: Request) -> Response | asyncio.Future[Response] | None:
         """Answer an opening request over HTTP, or let it become a WebSocket (None)."""
         answer = self._pages.answer(request, peer.address)
-        if answer is None and (self.draining or self.connections >= self._most_connections):
+        if not isinstance(answer, Grant):
+            return answer
+        if self.draining or self.connections >= self._most_connections:
             return unavailable()
-        return answer
+        account = self._accounts.setdefault(answer.name, Account(answer))
+        account.grant = answer
+        if answer.connections is not None and account.connections >= answer.connections:
+            return too_many(f"the token {answer.name!r} may have {answer.connections} connections open")
+        account.connections += 1
+        self._admitted[peer] = account
+        return None
 
     def opened(self, peer: Peer) -> None:
         """Begin a conversation."""
         self._opening -= 1
-        self._peers[peer] = Talk(self.pool, Outbox(peer, self.ticker))
+        self._peers[peer] = Talk(self.pool, Outbox(peer, self.ticker), self._admitted[peer], self._meter)
 
     def received(self, peer: Peer, message: str | bytes) -> None:
         """Pass a message on; whoever sends only nonsense is not talking to us."""
@@ -211,11 +233,17 @@ class Gateway:
         if peer not in self._peers:
             return
         talk = self._peers.pop(peer)
+        account = self._admitted.pop(peer, None)
+        if account is not None:
+            account.connections -= 1
+        if peer.dropped_for:
+            self._meter.dropped(peer.dropped_for)
         if not self._peers:
             self._alone.set()
         if talk is None:
             self._opening -= 1
             return
+        self._meter.joined(talk.outbox.deltas, talk.outbox.frames)
         talk.outbox.close()
         task = asyncio.get_running_loop().create_task(talk.close())
         self._closing.add(task)
