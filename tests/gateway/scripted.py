@@ -82,7 +82,7 @@ async def silent(request):
 
 
 @asynccontextmanager
-async def serving(*backends, token=TOKEN, loopback=True, origins=(), **options):
+async def serving(*backends, tokens=None, loopback=True, origins=(), **options):
     """A gateway on loopback; yields (gateway, websocket URL)."""
     known = {backend.info.name: backend for backend in backends}
 
@@ -94,7 +94,7 @@ async def serving(*backends, token=TOKEN, loopback=True, origins=(), **options):
     async def models():
         return [ModelListing(id=name, label=b.info.label, kind=b.info.kind) for name, b in known.items()]
 
-    gateway = Gateway(resolve, models, Access(token.reveal(), loopback=loopback, origins=origins), **options)
+    gateway = Gateway(resolve, models, Access(tokens or TOKEN.reveal(), loopback=loopback, origins=origins), **options)
     await gateway.listen("127.0.0.1", 0)
     try:
         yield gateway, f"ws://127.0.0.1:{gateway.port}{PATH}"
