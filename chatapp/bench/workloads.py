@@ -77,7 +77,9 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
         prompt = self.prompts[number % len(self.prompts)]
         head = unique_line(run, number)
         instructions = f"{head}\n{self.instructions}" if self.instructions else None
-        if not instructions:
+        if not instructions and simulated:
+            instructions = head  # as long a request, and the prompt stays one by which a bundled answer is found
+        elif not instructions:
             prompt = f"{head}\n\n{prompt}"
         if FILLER in prompt and self.input_tokens:
             around = count_tokens(prompt.replace(FILLER, "")) + count_tokens(instructions or "")

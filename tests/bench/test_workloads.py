@@ -3,7 +3,15 @@ import random
 import pytest
 
 from chatapp.bench import workloads
-from chatapp.bench.workloads import Workload, fill, load_workload, read_workload, single_prompt, workload_names
+from chatapp.bench.workloads import (
+    Workload,
+    fill,
+    load_workload,
+    read_workload,
+    single_prompt,
+    unique_line,
+    workload_names,
+)
 from chatapp.errors import FileFormatError, UnknownNameError
 from chatapp.stream.tokens import count_tokens
 
@@ -57,6 +65,14 @@ def test_a_simulated_backend_is_given_a_text_of_the_outputs_length():
     assert 130 <= count_tokens(retell.text) <= 150
     assert workload.request(0, run="r").retell is None
     assert single_prompt("x").request(0, run="r", simulated=True).retell is None
+
+
+def test_a_simulated_backend_gets_the_prompt_itself_and_as_many_tokens():
+    live, simulated = (single_prompt("Hello").request(0, run="r", simulated=told) for told in (False, True))
+    assert simulated.prompt == "Hello"
+    assert simulated.instructions == unique_line("r", 0)
+    assert live.prompt == f"{simulated.instructions}\n\nHello"
+    assert simulated != single_prompt("Hello").request(1, run="r", simulated=True)
 
 
 @pytest.mark.parametrize("tokens", [0, 5, 50, 5_000])
