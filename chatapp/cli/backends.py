@@ -107,7 +107,11 @@ def report(trial: Trial) -> list[str]:
     if figures is not None:
         connect = ", ".join(f"{phase} {ms:.1f} ms" for phase, ms in figures.connect_ms.items())
         lines.append(f"  ready after     {trial.ready_s:.2f} s (connection, key, model; outside every figure)")
-        if not figures.simulated:
+        if figures.simulated:
+            lines.append(
+                "  simulated       timing from a model, text from the bundled library; nothing was asked of a machine"
+            )
+        else:
             lines.append(
                 f"  connection      {'kept from before' if figures.connection_reused else connect or 'unknown'}"
             )

@@ -92,6 +92,7 @@ def test_list_as_json(capsys):
 def test_list_into_a_file_shows_the_table_too(capsys, tmp_path):
     _code, out, _err = run(capsys, "list", "--json", str(tmp_path / "list.json"))
     assert "sim:cs3/kimi-k2.6" in out
+    assert "simulated       timing from a model" in out
     assert json.loads((tmp_path / "list.json").read_text())["backends"]
 
 
