@@ -87,9 +87,15 @@ class ArrivalClock:
         self._awake_ns: int | None = None
         self._sleeps = 0
 
-    def expect(self) -> None:
-        """Say that a request was sent: what comes next matters most."""
+    def expect(self, sent_ns: int = 0) -> None:
+        """Say that a request was sent: what comes next matters most.
+
+        Args:
+            sent_ns: immediately before its last byte was: nothing that answers it can have come earlier. After a long
+                wait on a kept connection the last reading is no bound worth saying.
+        """
         self._first_waits = FIRST_WAITS
+        self._empty_at_ns = max(self._empty_at_ns, sent_ns)
 
     def rest(self) -> None:
         """Say that the event loop is about to wait for this socket, having read all that it was told of."""

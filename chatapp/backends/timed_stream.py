@@ -221,7 +221,7 @@ class TcpStream(TimedStream):
             except OSError as exc:
                 raise httpcore2.WriteError(str(exc)) from exc
             view = view[sent:]
-        self._clock.expect()
+        self._clock.expect(self.sent_ns)
 
     async def _until_writable(self, timeout: float | None) -> None:
         writable = self._loop.create_future()

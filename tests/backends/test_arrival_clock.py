@@ -221,6 +221,21 @@ def test_without_sleep_the_last_reading_is_the_bound(socket_pair):
     assert merged.at_ns - merged.uncertainty_ns <= emptied_ns
 
 
+@linux
+@pytest.mark.parametrize("kernel", [True, False])
+def test_what_answers_a_request_cannot_have_come_before_it(socket_pair, kernel):
+    ours, peer = socket_pair
+    clock = ArrivalClock(ours, kernel=kernel)
+    time.sleep(0.02)  # the connection was idle
+    sent_ns = time.monotonic_ns()
+    clock.expect(sent_ns)
+    peer.send(b"b")
+    peer.send(b"c")
+    wait_for_data(ours)
+    merged = clock.receive(100)
+    assert sent_ns <= merged.at_ns - merged.uncertainty_ns
+
+
 def merged_read(socket_pair):
     """Return two segments that were read as one, and when the first of them was sent."""
     ours, peer = socket_pair
