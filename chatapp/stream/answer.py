@@ -83,6 +83,8 @@ class Answer:
             self._feed_delta(event)
         elif isinstance(event, Notice):
             self.notices.append(event)
+            if event.kind == "warning":  # a file of figures has no other place for it
+                self._warnings.setdefault(event.message, f"notice: {event.message}")
         elif isinstance(event, Sent):
             self._feed_sent(event)
         elif isinstance(event, Usage):
@@ -214,6 +216,8 @@ class Answer:
                 found.append("no_request_stamp: when the request left is unknown; no latencies")
             elif timeline.at_ns[0] < self.sent.at_ns:
                 found.append("clock_step: text is stamped before its request; no latencies")
+        elif self.outcome in ("done", "length"):
+            found.append("no_text: the answer ended without any text; it has no figures")
         return tuple(dict.fromkeys(found))
 
     @property

@@ -129,6 +129,18 @@ def test_a_stream_with_no_text(stream):
     figures = stream([], Usage(input_tokens=3, output_tokens=0)).final()
     assert figures.ttft_ms is figures.output_speed_tps is figures.e2e_ms is figures.icl_ms is None
     assert (figures.output_tokens, figures.chunks) == (0, 0)
+    assert [warning.partition(":")[0] for warning in figures.warnings] == ["no_text"]
+
+
+def test_an_answer_that_failed_needs_no_text(stream):
+    answer = stream([], Failed(at_ns=MS, code="server_error", message="boom"), end=False)
+    assert codes(answer) == []
+
+
+def test_what_the_decoder_warned_of_is_in_the_file(stream):
+    notices = Notice("warning", "impossible values dropped"), Notice("retry", "again"), Notice("warning", "bad chunk")
+    answer = stream([(1, "a")], *notices, notices[0])
+    assert answer.final().warnings == ("notice: impossible values dropped", "notice: bad chunk")
 
 
 def test_one_chunk(stream):
