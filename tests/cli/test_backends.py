@@ -92,7 +92,6 @@ def test_list_as_json(capsys):
 def test_list_into_a_file_shows_the_table_too(capsys, tmp_path):
     _code, out, _err = run(capsys, "list", "--json", str(tmp_path / "list.json"))
     assert "sim:cs3/kimi-k2.6" in out
-    assert "simulated       timing from a model" in out
     assert json.loads((tmp_path / "list.json").read_text())["backends"]
 
 
@@ -112,6 +111,15 @@ def test_check_shows_the_figures(capsys, behind):
     assert backend.closed
     for words in ("x/m: answers", "tcp 1.5 ms", "5.00 ms", "100.0 tok/s", "9 in, 2 out", "123.4 tok/s", "one two"):
         assert words in out
+
+
+def test_check_of_a_simulated_backend_says_so_and_speaks_of_no_connection(capsys, behind):
+    backend = Scripted(Sent(0, "schedule", reused=True), Delta("one", 5), Finished(6))
+    backend.info = BackendInfo("sim:x/m", "X", "simulated", "simulated", "m")
+    behind(backend)
+    _code, out, _err = run(capsys, "check", "sim:x/m")
+    assert "simulated       timing from a model" in out
+    assert "connection      " not in out
 
 
 def test_check_says_which_step_failed(capsys, behind):
