@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     import ssl
 
     from chatapp.config import Settings
-    from chatapp.redaction import Secret
-
-SHORTEST_TOKEN = 16
+    from chatapp.gateway.metrics import Meter
+    from chatapp.gateway.tokens import Tokens
 
 
 @click.command()
@@ -25,13 +24,18 @@ SHORTEST_TOKEN = 16
 @click.option(
     "--port", default=8765, show_default=True, type=click.IntRange(0, 65535), metavar="P", help="0: a free one."
 )
-@click.option("--token-file", metavar="F", help="A file that holds the bearer token; by default one is made.")
+@click.option(
+    "--token-file",
+    metavar="F",
+    help="A bearer token, or named ones with limits ([tokens.NAME] in TOML), read again when changed.",
+)
 @click.option("--tls-cert", metavar="F", help="Certificate chain, PEM.")
 @click.option("--tls-key", metavar="F", help="Private key, PEM.")
 @click.option(
     "--allow-origin", "origins", multiple=True, metavar="O", help="A web origin that may connect; repeatable."
 )
 @click.option("--insecure-listen", is_flag=True, help="Allow clear text on an address other than loopback.")
+@click.option("--metrics", is_flag=True, help="GET /metrics for Prometheus, with a token. Needs the extra `metrics`.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), metavar="N", help="Processes.")
 @click.option("--share-port", is_flag=True, hidden=True, help="A worker of a supervisor that holds its standard input.")
 @click.pass_context
@@ -44,6 +48,7 @@ def gateway(  # noqa: PLR0913, PLR0917 - one for each option
     tls_key: str | None,
     origins: tuple[str, ...],
     insecure_listen: bool,
+    metrics: bool,
     workers: int,
     share_port: bool,
 ) -> int:
@@ -64,11 +69,12 @@ def gateway(  # noqa: PLR0913, PLR0917 - one for each option
             f"refusing to listen in clear text on {host}: tokens and prompts could be read on the way",
             hint="--tls-cert and --tls-key, or --insecure-listen behind a proxy that ends TLS",
         )
-    token, where = read_token(token_file) if token_file else make_token()
+    tokens, where = read_tokens(token_file) if token_file else make_token()
+    meter = make_meter() if metrics else None
     start_logging("gateway")
     if workers > 1:
         return run_workers(context, where, secure=tls is not None)
-    return run(_serve(settings, host, port, token, where, tls, origins, share_port=share_port))
+    return run(_serve(settings, host, port, tokens, where, tls, origins, meter=meter, share_port=share_port))
 
 
 def run_workers(context: click.Context, token_file: Path, *, secure: bool) -> int:
@@ -109,15 +115,16 @@ def address(host: str, port: int, *, secure: bool) -> str:
     return f"{'wss' if secure else 'ws'}://{shown}:{port}{PATH}"
 
 
-async def _serve(
+async def _serve(  # noqa: PLR0913 - what the command line says
     settings: Settings,
     host: str,
     port: int,
-    token: Secret,
+    tokens: Tokens,
     where: Path,
     tls: ssl.SSLContext | None,
     origins: tuple[str, ...],
     *,
+    meter: Meter | None,
     share_port: bool,
 ) -> int:
     import asyncio
@@ -129,8 +136,8 @@ async def _serve(
     from chatapp.gateway.service import make_models, make_resolve
     from chatapp.gateway.supervisor import Lifeline
 
-    access = Access(token.reveal(), loopback=is_loopback(host), origins=origins)
-    served = Gateway(make_resolve(settings), make_models(settings), access)
+    access = Access(tokens, loopback=is_loopback(host), origins=origins)
+    served = Gateway(make_resolve(settings), make_models(settings), access, meter=meter)
     await served.listen(host, port, tls=tls, share_port=share_port)
     print(f"listening on {address(host, served.port, secure=tls is not None)}", flush=True)
     if not share_port:
@@ -189,27 +196,29 @@ def tls_context(cert: str | None, key: str | None) -> ssl.SSLContext | None:
     return context
 
 
-def read_token(path: str) -> tuple[Secret, Path]:
-    """Return the token that a file holds.
+def read_tokens(path: str) -> tuple[Tokens, Path]:
+    """Return the tokens that a file holds.
 
     Raises:
         UsageError: it cannot be read, or what it holds is no token.
     """
-    from chatapp.redaction import Secret
+    from chatapp.gateway.tokens import TokenFile
 
-    try:
-        text = Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"token file {path} cannot be read: {exc}") from None
-    if len(text) < SHORTEST_TOKEN or not text.isascii() or any(c.isspace() for c in text):
-        raise UsageError(
-            f"token file {path} must hold one token of at least {SHORTEST_TOKEN} ASCII characters",
-            hint="python3 -c 'import secrets; print(secrets.token_urlsafe(32))' makes one",
-        )
-    return Secret("gateway token", text), Path(path)
+    return TokenFile(Path(path)), Path(path)
 
 
-def make_token() -> tuple[Secret, Path]:
+def make_meter() -> Meter:
+    """Return what counts for Prometheus.
+
+    Raises:
+        ExtraMissingError: its package is not installed.
+    """
+    from chatapp.gateway.metrics import PrometheusMeter
+
+    return PrometheusMeter()
+
+
+def make_token() -> tuple[Tokens, Path]:
     """Make a token and keep it in a file of the state folder that only its owner can read.
 
     Raises:
@@ -218,6 +227,7 @@ def make_token() -> tuple[Secret, Path]:
     import secrets
 
     from chatapp.config import state_folder
+    from chatapp.gateway.tokens import Tokens
     from chatapp.redaction import Secret
 
     path = state_folder() / "gateway-token"
@@ -232,4 +242,4 @@ def make_token() -> tuple[Secret, Path]:
         raise UsageError(
             f"the token cannot be kept in {path}: {exc.strerror}", hint="--token-file names another"
         ) from None
-    return Secret("gateway token", token), path
+    return Tokens.single(Secret("gateway token", token)), path

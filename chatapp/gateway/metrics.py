@@ -6,6 +6,7 @@ anyway, so that watching a thousand streams costs what a thousand ends cost.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Protocol
 
 from chatapp.errors import ExtraMissingError
@@ -13,6 +14,9 @@ from chatapp.stream.answer import Answer
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
+
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
+"""Where several workers keep their counts together: prometheus-client's own name of the variable."""
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 GAP_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
@@ -76,8 +80,12 @@ class PrometheusMeter:
             raise ExtraMissingError("GET /metrics", "metrics") from None
         self.registry = registry or CollectorRegistry()
         backend = ("backend",)
-        self.connections = Gauge("chatapp_connections", "Open WebSockets", registry=self.registry)
-        self.streams = Gauge("chatapp_streams", "Responses in flight", registry=self.registry)
+        self.connections = Gauge(
+            "chatapp_connections", "Open WebSockets", registry=self.registry, multiprocess_mode="livesum"
+        )
+        self.streams = Gauge(
+            "chatapp_streams", "Responses in flight", registry=self.registry, multiprocess_mode="livesum"
+        )
         self._responses = Counter(
             "chatapp_responses", "Responses by how they ended", ("backend", "outcome"), registry=self.registry
         )
@@ -136,8 +144,14 @@ class PrometheusMeter:
 
     def render(self, connections: int, streams: int) -> bytes:
         """Return the page."""
-        from prometheus_client import generate_latest
+        from prometheus_client import CollectorRegistry, generate_latest
+        from prometheus_client.multiprocess import MultiProcessCollector
 
         self.connections.set(connections)
         self.streams.set(streams)
-        return generate_latest(self.registry)
+        if SHARED not in os.environ:
+            return generate_latest(self.registry)
+        registry = CollectorRegistry()
+        # Whichever worker is asked answers for all of them.
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)

@@ -3,6 +3,7 @@
     python -m tests.benchmarks.conformance [--json FILE]
 
 Prints {"schema", "environment", "rows"}, one row a group: cases, passed, and those that did not pass with the reason.
+Groups 12 and 13 are about compression, which the gateway never agrees to.
 Needs `kosoku`; takes some minutes.
 """
 
@@ -34,7 +35,7 @@ async def measure() -> list[dict[str, Any]]:
 
     async with echoing() as url:
         try:
-            results = kosoku.run_fuzzingclient(url)
+            results = kosoku.run_fuzzingclient(url, exclude_cases=["12.*", "13.*"])
             if inspect.isawaitable(results):
                 results = await results
         except kosoku.FailureError as failures:
