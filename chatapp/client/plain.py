@@ -92,7 +92,11 @@ async def ask(session: Session, prompt: str, out: TextIO, err: TextIO, *, retell
     session.saver.begin(conversation, turn)
     pane = PlainPane(out, err, reasoning=session.settings.reasoning)
     exchange = Exchange(session, turn, pane, retell=told, keys=False)
-    await exchange.run()
+    try:
+        await exchange.run()
+    except asyncio.CancelledError:  # Ctrl-C: what came is on the screen already, and its figures are due too
+        print(sanitize_line(summary(exchange)), file=err, flush=True)
+        raise
     print(sanitize_line(summary(exchange)), file=err, flush=True)
     return exchange.complete
 

@@ -1,3 +1,4 @@
+import asyncio
 import io
 
 import pytest
@@ -51,6 +52,26 @@ async def test_foreign_text_cannot_control_the_terminal(tmp_path):
         assert not {"\x1b", "\x9b", "\x07"} & set(text)
     assert "partial answer" in err.getvalue()
     assert "warning: odd" in err.getvalue()
+
+
+async def test_an_interrupted_answer_is_marked_and_keeps_its_figures(tmp_path):
+    clock = StandingClock()
+    script = [Sent(clock.now), Delta("half an", clock.now + MS)]
+    connection = ScriptedConnection([script], clock, hold=True)
+    saver = Saver(tmp_path / "conversations.db", enabled=False)
+    session = Session(
+        ScriptedLink([connection]), backend="sim:cs3/kimi-k2.6", saver=saver, settings=Settings(), clock=clock
+    )
+    out, err = io.StringIO(), io.StringIO()
+    task = asyncio.create_task(ask(session, "x", out, err))
+    for _turn in range(50):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert out.getvalue() == "half an\n"
+    assert "cancelled: partial answer" in err.getvalue()
+    assert connection.cancelled == 1
 
 
 async def test_once_means_exit_code_and_everything_closed(tmp_path, capsys):
