@@ -36,11 +36,12 @@ def list_demos(names: bool) -> None:
 
 @demo.command()
 @click.argument("name")
+@click.option("--hands", is_flag=True, help="You type: any key types the next character of the script's text.")
 @click.option("--loop", is_flag=True, help="For a booth: begin again after the end, clean each time.")
 @click.option(
     "--idle-reset", type=str, metavar="S", help="Begin again where a visitor has left it alone for so long: 120, 2m."
 )
-def play(name: str, loop: bool, idle_reset: str | None) -> int:
+def play(name: str, hands: bool, loop: bool, idle_reset: str | None) -> int:
     """Play the demo NAME (or a script's path) with the presenter's keys.
 
     \b
@@ -50,7 +51,7 @@ def play(name: str, loop: bool, idle_reset: str | None) -> int:
     """  # noqa: D301 - \b keeps click from wrapping the lines
     from chatapp.cli.stage import play_script
 
-    return play_script(find_script(name), loop=loop, idle_reset_s=_seconds(idle_reset))
+    return play_script(find_script(name), hands=hands, loop=loop, idle_reset_s=_seconds(idle_reset))
 
 
 @demo.command()

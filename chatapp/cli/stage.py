@@ -73,7 +73,7 @@ def nothing_kept() -> Iterator[None]:
                 os.environ["CHATAPP_STATE_DIR"] = before
 
 
-def play_script(script: Script, *, loop: bool, idle_reset_s: float | None) -> int:
+def play_script(script: Script, *, hands: bool, loop: bool, idle_reset_s: float | None) -> int:
     """Play a demo on the terminal until the presenter leaves."""
     import asyncio
 
@@ -99,7 +99,7 @@ def play_script(script: Script, *, loop: bool, idle_reset_s: float | None) -> in
             session.link = WatchedLink(session.link, watch)
 
             def make_runner(stage: AppStage) -> Runner:
-                return Runner(script, stage, watch, clock, live=True)
+                return Runner(script, stage, watch, clock, live=True, hands=hands)
 
             app = PresenterApp(session, make_runner=make_runner, loop=loop, idle_reset_s=idle_reset_s)
             try:

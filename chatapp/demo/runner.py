@@ -11,16 +11,12 @@ from typing import Any
 
 from chatapp.clock import NS_PER_S, Clock
 from chatapp.demo import script as s
+from chatapp.demo.conductor import Conductor, MovedError
 from chatapp.demo.keyboard import key_delays_ns
 from chatapp.demo.pictures import compare_picture
-from chatapp.demo.stage import PresenterView, Stage
+from chatapp.demo.stage import Stage
 from chatapp.demo.watch import Watch
 from chatapp.errors import ChatappError
-
-_GRACE_S = 2.0
-"""Real time that is given to the app before a wait on a virtual clock is called missed."""
-_LOOK_NS = 50_000_000
-"""How often a wait for the screen looks at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +37,11 @@ class Report:
     """On the script's clock."""
 
 
-class _MovedError(Exception):
-    """The presenter jumped: the current step is over."""
-
-
-class Runner:
-    """Runs one script once.
+class Runner(Conductor):
+    """Runs one script once. With a presenter, pauses wait, and a miss is shown instead of ending the run.
 
     Args:
-        script: what to do.
-        stage: where.
-        watch: what the stage's answers pass.
-        clock: what typing, resting and waiting go by.
-        live: a presenter is there: pauses wait, and a miss is shown instead of ending the run.
+        script, stage, watch, clock, live, hands: as `Conductor` says.
         goldens: compare pictures of the screen; only where the size is the script's own.
         update: write the pictures instead.
     """
@@ -66,27 +54,15 @@ class Runner:
         clock: Clock,
         *,
         live: bool,
+        hands: bool = False,
         goldens: bool = True,
         update: bool = False,
     ) -> None:
-        self.script = script
-        self.stage = stage
-        self.watch = watch
-        self.clock = clock
-        self.live = live
+        super().__init__(script, stage, watch, clock, live=live, hands=hands)
         self.report = Report()
-        self.state = "playing"
-        self.pace = script.pace
         self._goldens = goldens
         self._update = update
-        self._index = 0
-        self._caption = ""
-        self._mark = ""
         self._fallback: s.Backend | None = None
-        self._start_ns = clock.now_ns()
-        self._jump: int | None = None
-        self._skip = False
-        self._news = asyncio.Event()
         self._acts: dict[type[s.Step], Callable[[Any], Awaitable[None]]] = {
             s.Chapter: self._chapter,
             s.Say: self._say,
@@ -104,45 +80,7 @@ class Runner:
             s.Adjust: self._adjust,
         }
 
-    # ------------------------------------------------------------------ a presenter's hands
-
-    def toggle(self) -> None:
-        """Go on where the script waits, else pause it; an answer that is coming goes on coming."""
-        self.state = "playing" if self.state in ("waiting", "paused") else "paused"
-        self._changed()
-
-    def next_step(self) -> None:
-        """End the current step: no more typing, resting or waiting in it."""
-        self._skip = True
-        if self.state in ("waiting", "paused"):
-            self.state = "playing"
-        self._changed()
-
-    def move_chapter(self, direction: int) -> None:
-        """Begin the chapter after, or this one again, or shortly after its begin the one before."""
-        number = self.chapter_number
-        target = number + (1 if direction > 0 else -1 if self._index <= self._chapter_begin(number) + 2 else 0)
-        if target > len(self.script.chapters):
-            self._jump = len(self.script.steps)
-        else:
-            self._jump = self._chapter_begin(max(target, 1)) if self.script.chapters else 0
-        self.state = "playing"
-        self._changed()
-
-    def restart(self) -> None:
-        """Begin again from the first step."""
-        self._jump = 0
-        self.state = "playing"
-        self._changed()
-
-    def take_over(self) -> None:
-        """Give the app to the presenter's own keys, or take it back."""
-        self.state = "playing" if self.state == "by hand" else "by hand"
-        self._changed()
-
-    def change_speed(self, factor: float) -> None:
-        """Type and rest faster or slower; answers keep their own pace."""
-        self._adjust_now({"speed": min(max(self.pace.speed * factor, 0.25), 8.0)})
+    # ------------------------------------------------------------------ the fallback
 
     async def fall_back(self) -> None:
         """Ask the fallback instead of the backend; says so on screen."""
@@ -168,52 +106,6 @@ class Runner:
         scheme, _, rest = rule.fallback.partition(":")
         return f"recording:{self.script.path.parent / rest}" if scheme == "recording" else rule.fallback
 
-    # ------------------------------------------------------------------ what the presenter sees
-
-    @property
-    def chapter_number(self) -> int:
-        """Number of the current chapter, from 1; 0 before the first."""
-        return sum(1 for begin in self.script.chapters if begin <= self._index)
-
-    def view(self) -> PresenterView:
-        """Return what the presenter line shows now."""
-        number = self.chapter_number
-        title = ""
-        if number:
-            step = self.script.steps[self.script.chapters[number - 1]]
-            title = step.title if isinstance(step, s.Chapter) else ""
-        return PresenterView(
-            self.script.title,
-            title,
-            number,
-            len(self.script.chapters),
-            self._caption,
-            self.clock.now_ns() - self._start_ns,
-            self._hint(),
-            self.state,
-            self._mark,
-            self.pace.speed,
-        )
-
-    def refresh(self) -> None:
-        """Show the presenter line again."""
-        self.stage.show(self.view())
-
-    def _hint(self) -> str:
-        for step in self.script.steps[self._index + 1 :]:
-            if isinstance(step, s.Type):
-                return f"types “{step.text[:40]}{'…' if len(step.text) > 40 else ''}”"
-            if isinstance(step, s.Chapter):
-                return f"chapter “{step.title}”"
-            if isinstance(step, s.Compare):
-                return f"compares {' and '.join(step.backends)}"
-            if isinstance(step, s.Play):
-                return f"plays {step.cassette.name}"
-        return "end"
-
-    def _chapter_begin(self, number: int) -> int:
-        return self.script.chapters[number - 1] if 1 <= number <= len(self.script.chapters) else 0
-
     # ------------------------------------------------------------------ running
 
     async def run(self) -> Report:
@@ -228,7 +120,7 @@ class Runner:
                 await self._not_by_hand()
                 await self._acts[type(step)](step)
                 self.report.steps += 1
-            except _MovedError:
+            except MovedError:
                 pass
             except ChatappError as exc:
                 self._miss(step, exc.message)
@@ -250,34 +142,6 @@ class Runner:
         self._mark = f"✗ {message}"
         self.refresh()
 
-    def _changed(self) -> None:
-        self._news.set()
-        self.watch.wake()
-        self.refresh()
-
-    async def _not_by_hand(self) -> None:
-        """Wait while the script is paused or the app is in the presenter's hands."""
-        while self.state in ("paused", "by hand"):
-            self._news.clear()
-            await self._news.wait()
-            self._check_jump()
-
-    def _check_jump(self) -> None:
-        if self._jump is not None:
-            raise _MovedError
-
-    async def _rest(self, duration_ns: int) -> None:
-        """Let time pass; a presenter may end it, and a pause stretches it."""
-        deadline_ns = self.clock.now_ns() + duration_ns
-        while not self._skip and self.clock.now_ns() < deadline_ns:
-            self._news.clear()
-            await _first(self.clock.sleep_until(deadline_ns), self._news.wait())
-            self._check_jump()
-            if self.state in ("paused", "by hand"):
-                left_ns = deadline_ns - self.clock.now_ns()
-                await self._not_by_hand()
-                deadline_ns = self.clock.now_ns() + left_ns
-
     # ------------------------------------------------------------------ steps
 
     async def _chapter(self, step: s.Chapter) -> None:
@@ -292,10 +156,17 @@ class Runner:
     async def _type(self, step: s.Type) -> None:
         delays = key_delays_ns(step.text, self.pace, speed_ns=step.speed_ns, seed=str(self._index))
         deadline_ns = self.clock.now_ns()
-        for character, delay_ns in zip(step.text, delays, strict=True):
-            await self.stage.type_character(character)
-            deadline_ns += delay_ns
-            await self._rest(max(0, deadline_ns - self.clock.now_ns()))
+        self.typing, self._strokes = True, 0
+        try:
+            for character, delay_ns in zip(step.text, delays, strict=True):
+                if self.hands:
+                    await self._stroke()
+                await self.stage.type_character(character)
+                deadline_ns += delay_ns
+                if not self.hands:
+                    await self._rest(max(0, deadline_ns - self.clock.now_ns()))
+        finally:
+            self.typing = False
         await self.stage.settle()
 
     async def _key(self, step: s.Key) -> None:
@@ -340,53 +211,6 @@ class Runner:
         await self.stage.settle()
         if not happened and not self._skip:
             self._miss(step, f"waited {step.within_ns / NS_PER_S:g} s in vain for {what}")
-
-    async def _until(self, condition: Callable[[], bool], within_ns: int) -> bool:
-        """Wait until something that the watch sees makes a condition true."""
-        deadline_ns = self.clock.now_ns() + within_ns
-        while not condition():
-            self._check_jump()
-            if self._skip:
-                return False
-            if self.clock.now_ns() >= deadline_ns:
-                return await self._grace(condition)
-            await _first(self.clock.sleep_until(deadline_ns), self.watch.news())
-        return True
-
-    async def _grace(self, condition: Callable[[], bool]) -> bool:
-        """Let an app on a virtual clock catch up in real time, once, before a wait counts as missed."""
-        if self.live:
-            return condition()
-        end = asyncio.get_running_loop().time() + _GRACE_S
-        while not condition() and asyncio.get_running_loop().time() < end:
-            await self.stage.settle()
-            await asyncio.sleep(0.01)
-        return condition()
-
-    async def _until_seen(self, condition: Callable[[], bool], within_ns: int) -> bool:
-        deadline_ns = self.clock.now_ns() + within_ns
-        while True:
-            await self.stage.settle()
-            if condition():
-                return True
-            if self._skip or self.clock.now_ns() >= deadline_ns:
-                return False
-            await self._rest(min(_LOOK_NS, deadline_ns - self.clock.now_ns()))
-
-    async def _until_settled(self, settled_ns: int, within_ns: int) -> bool:
-        deadline_ns = self.clock.now_ns() + within_ns
-        seen, since_ns = "", self.clock.now_ns()
-        while True:
-            await self.stage.settle()
-            now_ns = self.clock.now_ns()
-            text = self.stage.visible_text()
-            if text != seen:
-                seen, since_ns = text, now_ns
-            if now_ns - since_ns >= settled_ns:
-                return True
-            if self._skip or now_ns >= deadline_ns:
-                return False
-            await self._rest(min(_LOOK_NS, deadline_ns - now_ns))
 
     async def _expect(self, step: s.Expect) -> None:
         answer = self.watch.answers.get(step.stream)
@@ -453,12 +277,6 @@ class Runner:
     async def _adjust(self, step: s.Adjust) -> None:
         self._adjust_now(step.settings)
 
-    def _adjust_now(self, settings: dict[str, Any]) -> None:
-        from dataclasses import replace
-
-        self.pace = replace(self.pace, **settings)
-        self.refresh()
-
 
 def _holds(actual: float | str | None, expected: s.Expectation) -> bool:
     if actual is None:
@@ -474,15 +292,3 @@ def _holds(actual: float | str | None, expected: s.Expectation) -> bool:
         "ge": actual >= expected.value,
         "eq": actual == expected.value,
     }[expected.comparison]
-
-
-async def _first(*waits: Awaitable[object]) -> None:
-    """Return when the first is done; the others are given up."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task

@@ -18,6 +18,8 @@ _BETWEEN_S = 6.0
 """How long a booth's screen shows the end before the demo begins again."""
 _LINE_HZ = 2
 BACK = "f12"
+_TYPING = frozenset(("space", "comma", "semicolon", "backspace", "slash", "apostrophe"))
+"""Keys beside letters and digits that type, where the presenter types; the others keep their meaning."""
 
 
 class PresenterApp(ChatApp):
@@ -113,7 +115,9 @@ class PresenterApp(ChatApp):
                 self._again.set()
                 return True
             return False
-        if key in ("q", "ctrl+q", "ctrl+c"):
+        if runner.hands and runner.typing and (len(key) == 1 or key in _TYPING):
+            runner.stroke()
+        elif key in ("q", "ctrl+q", "ctrl+c"):
             self.exit()
         elif key in ("t", BACK):
             runner.take_over()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from chatapp.clock import VirtualClock
-from chatapp.demo import runner as runner_module
+from chatapp.demo import conductor
 from chatapp.demo.parsing import parse_script
 from chatapp.demo.runner import Runner
 from tests.demo.scripted_stage import MS, S, make
@@ -32,7 +32,7 @@ async def play(steps, *, prepare=None, **options):
 
 @pytest.fixture(autouse=True)
 def no_grace(monkeypatch):
-    monkeypatch.setattr(runner_module, "_GRACE_S", 0.0)
+    monkeypatch.setattr(conductor, "GRACE_S", 0.0)
 
 
 ASK = ["type: hi", "enter"]
@@ -219,10 +219,10 @@ async def test_a_backend_that_answers_needs_no_fallback():
 
 
 @asynccontextmanager
-async def presented(steps):
+async def presented(steps, **options):
     clock = VirtualClock()
     stage, watch, _speaker = make(clock)
-    runner = Runner(script(steps), stage, watch, clock, live=True)
+    runner = Runner(script(steps), stage, watch, clock, live=True, **options)
     task = asyncio.create_task(runner.run())
     await clock.advance(0)
     try:
@@ -275,6 +275,20 @@ async def test_next_ends_a_step_at_once():
         assert task.done()
         assert stage.typed == "hello"
         assert runner.report.misses == []
+
+
+async def test_a_presenters_own_keys_type_the_scripts_text():
+    async with presented(["type: hello", "say: over", "wait: 1s"], hands=True) as (runner, stage, clock, _task):
+        await clock.advance(100 * S)
+        assert (stage.typed, runner.typing) == ("", True)
+        for _ in range(3):
+            runner.stroke()
+            await clock.advance(0)
+        assert stage.typed == "hel"
+        runner.next_step()
+        await clock.advance(0)
+        assert (stage.typed, runner.typing) == ("hello", False)
+        assert stage.views[-1].caption == "over"
 
 
 async def test_chapters_both_ways():
