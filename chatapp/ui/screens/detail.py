@@ -111,13 +111,16 @@ def _gaps(histogram: Sequence[tuple[float, int]], snapshot: Snapshot, width: int
     lines = heading("Gaps between chunks (ICL)")
     if not histogram:
         return [*lines, Content.styled("fewer than two chunks", "$quiet")]
-    gathered = gather(histogram, HISTOGRAM_ROWS)
-    top = max(count for _edge, count in gathered)
+    labelled: dict[str, int] = {}
+    for edge, count in gather(histogram, HISTOGRAM_ROWS):
+        name = f"to {wording.seconds(edge)}"  # edges that read the same are one row
+        labelled[name] = labelled.get(name, 0) + count
+    top = max(labelled.values())
     room = max(width - 16 - 10, 4)
-    for edge, number in gathered:
+    for name, number in labelled.items():
         lines.append(
             Content.assemble(
-                (f"{'to ' + wording.seconds(edge):<16}", "$quiet"),
+                (f"{name:<16}", "$quiet"),
                 (f"{number:>9,} ", "$foreground"),
                 (bar(number / top, room), colour),
             )

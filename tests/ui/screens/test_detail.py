@@ -67,5 +67,16 @@ def test_gathering_loses_no_gap(rows):
     assert gathered[-1][0] == histogram[-1][0]
 
 
+def test_edges_that_read_the_same_are_one_row():
+    deltas, now_us = [], 100_000
+    for gap_us in (20_100, 20_500, 21_000, 21_400, 66_000):
+        now_us += gap_us
+        deltas.append(Delta("word ", now_us * 1000, tokens=1))
+    text = page(Sent(0), Delta("word ", 100 * MS, tokens=1), *deltas, Finished(now_us * 1000))
+    labels = [line.partition(" ms")[0] for line in text.splitlines() if line.startswith("to ") and "first" not in line]
+    assert len(labels) >= 2
+    assert len(set(labels)) == len(labels)
+
+
 def test_gathering_only_zero_gaps():
     assert gather([(0.0, 3)], 5) == [(0.0, 3)]
