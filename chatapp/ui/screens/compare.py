@@ -25,11 +25,15 @@ from chatapp.stream.events import BackendInfo, Failed, Finished, Message, Reques
 from chatapp.text.sanitize import sanitize_line
 from chatapp.ui.widgets.lane import Lane
 from chatapp.ui.widgets.prompt_box import PromptBox
+from chatapp.ui.widgets.race_plot import RacePlot, plot_of
 from chatapp.ui.widgets.standings import Measure, StandingsPanel, StandingsView
 
 FEWEST, MOST = 2, 4
 METER_HZ = 8
 REDUCED_HZ = 4
+
+PLOT_NS = 1_000_000_000
+"""While lanes run, their plots are drawn once a second: a plot reads every arrival, a meter only the newest."""
 
 
 def open_compare(session: Session, backends: Sequence[str], prompt: str = "") -> CompareScreen:
@@ -53,6 +57,7 @@ class CompareScreen(Screen[None]):
         Binding("f5", "again", "Ask again", priority=True),
         Binding("ctrl+b", "measure", "Bars: text or time", priority=True),
         Binding("ctrl+e", "zoom", "Zoom", priority=True),
+        Binding("f6", "plots", "Texts or plots", priority=True),
         Binding("f4", "leave", "Chat", priority=True),
     ]
 
@@ -71,6 +76,7 @@ class CompareScreen(Screen[None]):
         self.retell = retell
         self.measure: Measure = "text"
         self._meter: Timer | None = None
+        self._plotted_ns = 0
 
     def _infos(self, backends: Sequence[str]) -> list[BackendInfo]:
         """Return what is behind each lane; the same backend twice is told apart by a number."""
@@ -90,6 +96,7 @@ class CompareScreen(Screen[None]):
         yield Static(self._top_line(), id="top", markup=False)
         with Grid(id="lanes", classes=f"-lanes-{len(self.lanes)}"):
             yield from self.lanes
+        yield RacePlot(id="plots")
         yield StandingsPanel(self._view(), id="standings")
         yield PromptBox(id="prompt", placeholder=f"One prompt for all {len(self.lanes)}   Enter sends · ^J new line")
         yield Static(self._hints(), id="hints", markup=False)
@@ -123,8 +130,15 @@ class CompareScreen(Screen[None]):
         return line
 
     def _hints(self) -> Content:
-        keys = [("Enter", "to all"), ("Esc", "cancel, leave"), ("F5", "again"), ("^B", "bars"), ("^E", "zoom")]
-        keys.append(("Tab", "lanes"))
+        keys = [
+            ("Enter", "to all"),
+            ("Esc", "cancel"),
+            ("F5", "again"),
+            ("^B", "bars"),
+            ("^E", "zoom"),
+            ("F6", "plots"),
+        ]
+        keys.append(("Tab", "lane"))  # 78 columns: what a terminal of 80 has room for
         return Content("   ").join(
             [Content.assemble((key, "$footer-key-foreground bold"), (f" {does}", "$quiet")) for key, does in keys]
         )
@@ -216,6 +230,13 @@ class CompareScreen(Screen[None]):
             lane.show(now)
         self.query_one(StandingsPanel).show(self._view(now))
         self.query_one("#top", Static).update(self._top_line())
+        self._refresh_plots(now)
+
+    def _refresh_plots(self, now_ns: int) -> None:
+        plots = self.query_one(RacePlot)
+        if plots.display and (not self.running or now_ns - self._plotted_ns >= PLOT_NS):
+            self._plotted_ns = now_ns
+            plots.show([plot_of(lane.info.label, lane.info.kind, lane.answer) for lane in self.lanes])
 
     def _view(self, now_ns: int | None = None) -> StandingsView:
         now = self.session.clock.now_ns() if now_ns is None else now_ns
@@ -262,6 +283,15 @@ class CompareScreen(Screen[None]):
     def action_measure(self) -> None:
         """Switch the bars between share of the text and time."""
         self.measure = "time" if self.measure == "text" else "text"
+        self.refresh_figures()
+
+    def action_plots(self) -> None:
+        """Show plots in the place of the texts: speed over time and the spread of the gaps; again shows the texts."""
+        plots = self.query_one(RacePlot)
+        shown = not plots.has_class("-shown")
+        plots.set_class(shown, "-shown")
+        self.query_one("#lanes").display = not shown
+        self._plotted_ns = 0
         self.refresh_figures()
 
     def action_zoom(self) -> None:

@@ -5,6 +5,7 @@ from chatapp.stream.events import Failed
 from chatapp.ui.app import ChatApp
 from chatapp.ui.screens.compare import open_compare
 from chatapp.ui.widgets.lane import Lane
+from chatapp.ui.widgets.race_plot import RacePlot
 from chatapp.ui.widgets.standings import StandingsPanel
 from tests.ui.scripted import paced
 
@@ -201,3 +202,22 @@ def test_how_it_looks(compare, clock, snap_compare, size, lanes):
         await pilot.pause()
 
     assert snap_compare(compare(scripts, backends=names, prompt="now"), terminal_size=size, run_before=finished)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (250, 60)])
+async def test_a_key_shows_plots_in_the_place_of_the_texts(compare, size):
+    app = compare(prompt="now")
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        await pilot.press("f6")
+        await pilot.pause()
+        plots = app.screen.query_one(RacePlot)
+        assert plots.display
+        assert not app.screen.query_one("#lanes").display
+        text = plots.render().plain
+        assert "simulated  TTFT 80 ms" in text
+        assert "tok/s over" in text
+        await pilot.press("f6")
+        await pilot.pause()
+        assert app.screen.query_one("#lanes").display
+        assert not plots.display
