@@ -6,11 +6,7 @@ A file is foreign input. Nothing in it can make a reader use more memory than a 
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
-import tempfile
-import zlib
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -25,7 +21,6 @@ from chatapp.recording.format import (
     MAX_BYTES,
     MAX_INTERVAL_S,
     MAX_LINE_BYTES,
-    MAX_RATIO,
     VERSION,
     Header,
     Seal,
@@ -33,10 +28,10 @@ from chatapp.recording.format import (
     interval_ns,
     seal_line,
 )
+from chatapp.recording.source import split_lines, unpack
 
 SealState = Literal["sealed", "unsealed", "broken"]
 
-_BLOCK = 1 << 18
 _LineTuple = tuple[float, str, msgspec.Raw]
 _lines = msgspec.json.Decoder(_LineTuple)
 _header = msgspec.json.Decoder(Header)
@@ -136,7 +131,7 @@ class Recording:
         recording = cls(name, file)
         try:
             if file.read(2) == b"\x1f\x8b":
-                recording._file = recording._unpack(file)
+                recording._file = unpack(name, file, recording.warnings)
                 file.close()
             recording._file.seek(0)
             recording._scan()
@@ -186,7 +181,7 @@ class Recording:
         while offset < self._end:
             # Each block is read by its own seek, so that several readers of one recording do not disturb each other.
             self._file.seek(offset)
-            lines, unended = _split(self._file, self._end - offset)
+            lines, unended = split_lines(self._file, self._end - offset)
             if unended is not None:
                 lines.append(unended)
             for line, entry in zip(lines, self._decode_all(lines, number), strict=True):
@@ -205,7 +200,7 @@ class Recording:
         number, at_ns = 2, 0
         sealed: Seal | None = None
         while True:
-            lines, torn = _split(self._file, MAX_BYTES)
+            lines, torn = split_lines(self._file, MAX_BYTES)
             if not lines and torn is None:
                 break
             if torn is not None and self._whole(torn):
@@ -370,44 +365,6 @@ class Recording:
     def _break(self, reason: str) -> None:
         self.seal = "broken"
         self.warnings.append(reason)
-
-    # ------------------------------------------------------------------ gzip
-
-    def _unpack(self, raw: IO[bytes]) -> IO[bytes]:
-        """Unpack into a temporary file: seeking back in gzip means unpacking from the start."""
-        raw.seek(0, io.SEEK_END)
-        limit = min(MAX_BYTES, max(raw.tell() * MAX_RATIO, 8 << 20))
-        raw.seek(0)
-        spool: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=64 << 20)  # noqa: SIM115 - closed by close()
-        try:
-            with gzip.open(raw, "rb") as unpacked:
-                size = 0
-                while piece := unpacked.read1(_BLOCK):
-                    size += len(piece)
-                    if size > limit:
-                        raise FileFormatError(self.name, f"unpacks to more than {limit >> 20} MiB: not read")
-                    spool.write(piece)
-        except EOFError:
-            self.warnings.append("the compressed data is cut off")
-        except (zlib.error, gzip.BadGzipFile) as exc:
-            spool.close()
-            raise FileFormatError(self.name, f"broken gzip data: {exc}") from None
-        except FileFormatError:
-            spool.close()
-            raise
-        return spool
-
-
-def _split(file: IO[bytes], limit: int) -> tuple[list[bytes], bytes | None]:
-    """Return the next whole lines and, at the end of the file, what follows the last newline."""
-    data = file.read(min(_BLOCK, limit))
-    if len(data) == _BLOCK or len(data) < limit:
-        data += file.readline(min(MAX_LINE_BYTES + 1, limit - len(data)))
-    lines = io.BytesIO(data).readlines()
-    torn = None
-    if lines and not lines[-1].endswith(b"\n") and len(lines[-1]) <= MAX_LINE_BYTES:
-        torn = lines.pop()
-    return lines, torn
 
 
 def _reason(exc: BaseException) -> str:
