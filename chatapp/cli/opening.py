@@ -151,7 +151,11 @@ def require_terminal() -> None:
 
 
 def run_app(session: Session, first: Callable[[Session], Screen[None]] | None = None) -> int:
-    """Show the app until it is left, close everything, and return the exit code."""
+    """Show the app until it is left, close everything, and return the exit code.
+
+    Raises:
+        Exception: whatever ended the app, for the command line to report as it reports everything else.
+    """
     import asyncio
 
     from chatapp.ui.app import ChatApp
@@ -165,6 +169,9 @@ def run_app(session: Session, first: Callable[[Session], Screen[None]] | None = 
             await session.aclose()
 
     asyncio.run(run())
+    if app.crash is not None:
+        session.saver.close()
+        raise app.crash
     if not session.saver.close() and session.saver.problem:
         print(f"chatapp: {session.saver.problem}", file=sys.stderr)
         return 1

@@ -25,6 +25,9 @@ class ChatApp(App[object]):
     Args:
         session: what the screens share.
         first: makes the first screen; the chat by default.
+
+    Raises:
+        SourceError: the settings' keymap names a command that does not exist.
     """
 
     TITLE = "chatapp"
@@ -38,6 +41,7 @@ class ChatApp(App[object]):
         super().__init__()
         self.session = session
         self._first = first
+        self._clashes = check_keymap(session.settings.keymap, session.settings.source)
         for theme in THEMES:
             self.register_theme(theme)
         apply_look(self, session.settings)
@@ -49,7 +53,6 @@ class ChatApp(App[object]):
     def on_mount(self) -> None:
         """Open the first screen."""
         settings = self.session.settings
-        clashes = check_keymap(settings.keymap)
         self.set_keymap(dict(settings.keymap))
         FrameTimer.configure(self, fps=settings.fps or None, reduced_motion=settings.reduced_motion)
         if self._first is None:
@@ -58,8 +61,17 @@ class ChatApp(App[object]):
             self.push_screen(ChatScreen(self.session))
         else:
             self.push_screen(self._first(self.session))
-        for clash in clashes:
+        for clash in self._clashes:
             self.notify(clash, title="config.toml", severity="warning", markup=False)
+
+    @property
+    def crash(self) -> Exception | None:
+        """What ended the app, if it was a bug; whoever ran it reports that, after the screen is gone."""
+        return self._exception
+
+    def _fatal_error(self) -> None:
+        """End without Textual's own report, which prints every local variable: a key may be among them."""
+        self._close_messages_no_wait()
 
     def on_stream_pane_copied(self, event: StreamPane.Copied) -> None:
         """Put what was copied where the user can get at it, and say where that is."""

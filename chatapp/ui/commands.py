@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from textual.binding import Binding, BindingType
 
 from chatapp.errors import ConfigError, nearest_names
+from chatapp.tomlfile import TomlFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +84,24 @@ def bindings() -> list[BindingType]:
     ]
 
 
-def check_keymap(keymap: Mapping[str, str], source: str = "config.toml") -> list[str]:
+def check_keymap(keymap: Mapping[str, str], document: TomlFile | None = None) -> list[str]:
     """Return one line for each clash that a keymap brings: a key that two commands would share.
 
+    Args:
+        keymap: keys by command.
+        document: the file that holds it, to name the line of an error.
+
     Raises:
-        ConfigError: a name that is no command.
+        SourceError: a name that is no command.
     """
     for name in keymap:
         if name not in BY_NAME:
             near = nearest_names(name, BY_NAME)
-            raise ConfigError(
-                source,
-                f"keymap.{name}: no such command" + (f"; nearest: {', '.join(near)}" if near else ""),
-                hint="the commands are listed by F1 and by /help",
-            )
+            message = "no such command" + (f"; nearest: {', '.join(near)}" if near else "")
+            hint = "the commands are listed by F1 and by /help"
+            if document is not None:
+                raise document.fail(("keymap", name), message, hint=hint)
+            raise ConfigError("config.toml", f"keymap.{name}: {message}", hint=hint)
     users: dict[str, list[str]] = {}
     for command in COMMANDS:
         for key in split_keys(keymap.get(command.name, command.keys)):

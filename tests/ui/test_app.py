@@ -1,0 +1,58 @@
+"""The app itself: what it refuses, and how it ends when something is wrong."""
+
+import pytest
+from textual.screen import Screen
+
+from chatapp.cli import opening
+from chatapp.config import load_settings
+from chatapp.errors import SourceError
+from chatapp.ui.app import ChatApp
+
+
+class Broken(Screen[None]):
+    def on_mount(self) -> None:
+        raise ZeroDivisionError("a bug")
+
+
+def test_a_keymap_with_an_unknown_command_is_refused_with_its_line(make_session, tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text('theme = "chatapp-dark"\n[keymap]\nretri = "f2"\n')
+    session = make_session()
+    session.settings = load_settings(path)
+    with pytest.raises(SourceError, match="no such command; nearest: retry") as caught:
+        ChatApp(session)
+    assert f"{path}:3: keymap.retri" in caught.value.message
+
+
+async def test_a_key_for_two_commands_is_said(make_app):
+    app = make_app(keymap={"retry": "f2"})
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        assert any("key f2 is bound to" in note.message for note in app._notifications)
+
+
+async def test_a_bug_ends_the_app_without_showing_its_variables(make_session, capsys):
+    app = ChatApp(make_session(), first=lambda _session: Broken())
+    with pytest.raises(ZeroDivisionError):
+        async with app.run_test():
+            pass
+    assert isinstance(app.crash, ZeroDivisionError)
+    assert "Traceback" not in "".join(capsys.readouterr())
+
+
+async def test_an_app_that_was_left_has_no_crash(make_app):
+    app = make_app()
+    async with app.run_test() as pilot:
+        await pilot.press("ctrl+q")
+    assert app.crash is None
+
+
+def test_the_command_line_reports_what_ended_the_app(make_session, monkeypatch):
+    async def run_headless(self, **_options):
+        await super(ChatApp, self).run_async(headless=True)
+
+    monkeypatch.setattr(ChatApp, "run_async", run_headless)
+    session = make_session()
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        opening.run_app(session, lambda _session: Broken())
+    assert session.link.closed
