@@ -27,13 +27,16 @@ class FrameColours(Colours):
 
     def __init__(self) -> None:
         self.waiting = False
-        """Whether something was shown plain for now."""
+        """Whether the last paint showed something plain for now."""
         self._left = LINES_WHILE_IDLE
 
     def begin_frame(self, *, streaming: bool) -> None:
         """Allow the lines of one frame."""
-        self.waiting = False
         self._left = LINES_WHILE_STREAMING if streaming else LINES_WHILE_IDLE
+
+    def begin_paint(self) -> None:
+        """Note anew whether something has to wait."""
+        self.waiting = False
 
     def may_colour(self, language: str) -> bool:
         """Whether a further line may be coloured in this frame."""

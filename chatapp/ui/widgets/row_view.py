@@ -119,7 +119,7 @@ class RowView(ScrollView, can_focus=True):
 
     def on_frame(self) -> bool:
         """Take in what waits and ask for a repaint of what changed."""
-        plain = self.colours.waiting
+        plain = self.colours.waiting and self.screen.is_current
         with self.keeping_place():
             streaming = self.take_in()
             self.colours.begin_frame(streaming=streaming)
@@ -295,6 +295,7 @@ class RowView(ScrollView, can_focus=True):
                 self._measured = False
                 self.wake()
             return super().render_lines(crop)
+        self.colours.begin_paint()
         width = self._area.width
         strips = self._paint(crop.y, crop.height, width)
         if crop.x or crop.width != width:

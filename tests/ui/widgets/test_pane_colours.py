@@ -26,6 +26,7 @@ def test_a_frame_colours_so_many_lines():
     wait_for(colours, "python")
     for streaming, lines in ((True, LINES_WHILE_STREAMING), (False, LINES_WHILE_IDLE)):
         colours.begin_frame(streaming=streaming)
+        colours.begin_paint()
         assert not colours.waiting
         assert sum(colours.may_colour("python") for _ in range(500)) == lines
         assert colours.waiting
