@@ -20,7 +20,7 @@ import hashlib
 import importlib.metadata
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,7 +36,7 @@ from chatapp.recording.answers import RecordedAnswer, load_answers
 from chatapp.recording.reader import Recording
 from chatapp.redaction import REDACTOR
 from chatapp.stream.answer import Answer
-from chatapp.stream.events import Finished
+from chatapp.stream.events import BackendInfo, Finished
 from chatapp.stream.metrics import Figures
 
 SCHEMA = "chatapp.evidence/1"
@@ -84,6 +84,15 @@ class Manifest(msgspec.Struct, frozen=True):
     files: dict[str, Seal]
     seal: str
     """SHA-256 of this manifest as it is written with an empty seal."""
+
+
+class Responses(msgspec.Struct, frozen=True, kw_only=True):
+    """What one backend did, as `responses.json` says it for a reader."""
+
+    name: str
+    backend: BackendInfo
+    failure: str
+    runs: list[dict[str, Any]]
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -165,10 +174,10 @@ def read_evidence(folder: Path) -> Checked:
     claim = _load(folder, "claim.json", Claim)
     workload = _load(folder, "workload.json", Workload)
     result = _load(folder, "result.json", dict[str, Any])
-    responses = _load(folder, "responses.json", list[dict[str, Any]])
+    responses = _load(folder, "responses.json", list[Responses])
     partial = result.get("partial")
     day = datetime.date.fromisoformat(manifest.created[:10])
-    samples = recompute(folder / RUNS, [str(row.get("name")) for row in responses])
+    samples = recompute(folder / RUNS, responses)
     found = judge(claim, samples, workload, partial=partial, today=day)
     stored = result.get("verdict")
     computed = to_json(found)["verdict"]
@@ -177,30 +186,30 @@ def read_evidence(folder: Path) -> Checked:
     return Checked(found, digest, manifest.created)
 
 
-def recompute(path: Path, names: list[str]) -> tuple[Sample, ...]:
-    """Return what the backends of a recorded contest did, from the raw arrivals alone.
+def recompute(path: Path, responses: Sequence[Responses]) -> tuple[Sample, ...]:
+    """Return what the backends of a recorded contest did: every figure from the raw arrivals alone.
 
     Args:
         path: the recording; stream `worker-N` is the N-th backend's.
-        names: of the backends, in order.
+        responses: who took part, in order; their figures are not read.
     """
     with Recording.open(path) as recording:
         answers = load_answers(recording)
     samples = []
-    for lane, name in enumerate(names, start=1):
+    for lane, who in enumerate(responses, start=1):
         # A request that met a busy server was sent again: only its last attempt was measured.
         last = {msgspec.json.encode(answer.request): answer for answer in answers if answer.stream == f"worker-{lane}"}
         runs = list(last.values())
-        if runs:
-            said = [event.provenance for run in runs for event in run.events if isinstance(event, Finished)]
-            samples.append(
-                Sample(
-                    name=name,
-                    info=runs[0].info,
-                    figures=tuple(_figures(answer) for answer in runs),
-                    served=served_models(said),
-                )
+        said = [event.provenance for run in runs for event in run.events if isinstance(event, Finished)]
+        samples.append(
+            Sample(
+                name=who.name,
+                info=runs[0].info if runs else who.backend,
+                figures=tuple(_figures(answer) for answer in runs),
+                served=served_models(said),
+                failure=who.failure,
             )
+        )
     return tuple(samples)
 
 
@@ -238,13 +247,13 @@ def _clock_source() -> str | None:
         return None
 
 
-def _responses(contest: Contest) -> list[dict[str, Any]]:
+def _responses(contest: Contest) -> list[Responses]:
     return [
-        {
-            "name": contestant.name,
-            "backend": msgspec.to_builtins(contestant.backend.info),
-            "failure": contestant.failure or None,
-            "runs": [
+        Responses(
+            name=contestant.name,
+            backend=contestant.backend.info,
+            failure=contestant.failure,
+            runs=[
                 {
                     "run": run.number,
                     "provenance": run.provenance,
@@ -253,7 +262,7 @@ def _responses(contest: Contest) -> list[dict[str, Any]]:
                 }
                 for run in contestant.runs
             ],
-        }
+        )
         for contestant in contest.contestants
     ]
 

@@ -280,6 +280,7 @@
   patterns();
   drawAll();
   if (numbers.length) choose(numbers[0]);
+  else $("race").hidden = $("plot-speed").parentElement.hidden = true; // interrupted before the first answer
   let resized;
   addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(drawAll, 150); });
   addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => { d.open = true; }));

@@ -70,6 +70,7 @@ def to_html(report: Mapping[str, Any]) -> str:
         "notices": _notices(report),
         "table": _table(report),
         "remarks": _remarks(report),
+        "race": "" if report["order"] == "all at once" else "Asked one after the other, shown with one start.",
         "method": _method(report),
         "environment": _definitions(_environment(report)),
         "responses": _responses(report["responses"]),

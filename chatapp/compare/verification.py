@@ -43,6 +43,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """Of all its measured runs, failed ones included."""
     served: tuple[str, ...] = ()
     """What its answers themselves say that they come from; empty where they do not say."""
+    failure: str = ""
+    """Why it took no further part; empty where it did."""
 
     @property
     def good(self) -> list[Figures]:
@@ -72,6 +74,7 @@ def samples_of(contest: Contest) -> tuple[Sample, ...]:
             info=c.backend.info,
             figures=tuple(run.figures for run in c.runs),
             served=served_models(run.provenance for run in c.runs),
+            failure=c.failure,
         )
         for c in contest.contestants
     )
@@ -140,6 +143,8 @@ def _remarks(verdict: Verdict, samples: Sequence[Sample], partial: str | None) -
             f"not 95 %; {FEW} or more runs are needed for that"
         )
     for sample in samples:
+        if sample.failure:
+            said.append(f"{sample.info.label} took no further part: {sample.failure}")
         failed = [figures for figures in sample.figures if figures.error is not None]
         if failed:
             said.append(

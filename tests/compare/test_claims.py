@@ -75,6 +75,20 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path, before, after, line, wor
     assert words in caught.value.message
 
 
+FIT = GOOD.replace('kind = "speed"', 'kind = "fit"').replace('"output_speed_tps"', '"fit"')
+
+
+def test_a_claim_that_something_fits_counts_systems_from_below_or_above(tmp_path):
+    assert claim_of(tmp_path, FIT).bound == "at most"
+    assert claim_of(tmp_path, FIT + 'bound = "at least"\n').bound == "at least"
+    with pytest.raises(FileFormatError, match="counts systems") as caught:
+        claim_of(tmp_path, FIT.replace("981", "1.5"))
+    assert caught.value.line == 6
+    with pytest.raises(FileFormatError) as caught:
+        claim_of(tmp_path, FIT + 'bound = "about"\n')
+    assert caught.value.line == 14
+
+
 def test_claims_are_found_by_name_and_by_path(tmp_path):
     name = next(iter(claims()))
     assert load_claim(name).id == name

@@ -10,16 +10,17 @@ from chatapp.bench.plan import RecordingObserver
 from chatapp.bench.workloads import Workload
 from chatapp.clock import VirtualClock
 from chatapp.compare import evidence
+from chatapp.compare.claims import Claim
 from chatapp.compare.contest import Contest, Contestant
 from chatapp.compare.evidence import EvidenceError, prepare, read_evidence, write_evidence
 from chatapp.compare.verification import judge, samples_of, to_json
-from chatapp.errors import ChatappError, FileFormatError, UsageError
+from chatapp.errors import BackendError, ChatappError, FileFormatError, UsageError
 from chatapp.recording.writer import Recorder
 from chatapp.redaction import REDACTOR, Secret
 from chatapp.stream.events import Failed, Finished
 from tests.bench.conftest import ScriptedBackend, busy
 from tests.compare.test_contest import Endless
-from tests.compare.test_verdict import SPEED
+from tests.compare.test_verdict import FIELDS, SPEED
 
 CANARY = "sk-canary-9876543210abcdef9876"
 TODAY = datetime.datetime.now(datetime.UTC).date()
@@ -83,6 +84,21 @@ async def test_failures_attempts_and_answers_cut_off_come_out_as_they_were(tmp_p
     for again, live in zip(checked.samples, found.samples, strict=True):
         assert [figures.error for figures in again.figures] == [figures.error for figures in live.figures]
     assert [figures.error for figures in checked.samples[0].figures] == [None, "server_error: boom", None]
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+async def test_a_backend_that_could_not_take_part_is_there_with_its_reason(tmp_path, runs):
+    class Unreachable(Telling):
+        async def warm(self):
+            raise BackendError("unreachable", "nobody listens")
+
+    ratio = Claim(**FIELDS, kind="ratio", metric="output_speed_tps", value=5, unit="x", baseline="the other")
+    backends = (Telling(None), Unreachable(None, name="gone/m", label="Gone"))
+    found, _digest = await sealed(tmp_path / "e", *backends, runs=runs, claim=ratio)
+    assert "Gone took no further part: unreachable: nobody listens" in found.remarks
+    again = read_evidence(tmp_path / "e").verification
+    assert (again.verdict, again.remarks) == (found.verdict, found.remarks)
+    assert again.verdict.outcome == "inconclusive"
 
 
 async def test_what_an_auditor_needs_is_there(folder):

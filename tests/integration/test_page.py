@@ -15,6 +15,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from chatapp.compare import page
+from chatapp.stream.events import Failed
 from tests.compare.test_page import HOSTILE, live, made, simulated
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -57,6 +58,7 @@ class Tab:
 
 @contextlib.asynccontextmanager
 async def opened(folder, html):
+    folder.mkdir(exist_ok=True)
     path = folder / "page.html"
     path.write_text(html, encoding="utf-8")
     profile = folder / "profile"
@@ -153,9 +155,11 @@ async def test_hostile_text_runs_nothing(tmp_path):
 
 
 async def test_an_answer_that_never_came_draws_too(tmp_path):
-    from chatapp.stream.events import Failed
-
     dead = live(failures=[Failed(0, "auth", "no key")])
+    nothing = {**await made(live(), runs=1), "responses": [], "standings": [], "ratios": []}
+    async with opened(tmp_path / "nothing", page.to_html(nothing)) as tab:
+        assert await tab.value("document.getElementById('race').hidden")
+        assert tab.named("Runtime.exceptionThrown") == []
     html = page.to_html(await made(dead, simulated(failures=[Failed(0, "auth", "no key")]), runs=1))
     async with opened(tmp_path, html) as tab:
         assert tab.named("Runtime.exceptionThrown") == []
