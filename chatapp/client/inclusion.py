@@ -16,6 +16,7 @@ LIMIT_BYTES = 2_000_000
 CHARACTERS_PER_TOKEN = 4
 """Of English text and code in common vocabularies; the number shown is marked as an estimate."""
 
+_FENCED = re.compile(r"^(`{3,}|~{3,})[^\n]*\n.*?(?:^\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 _MENTION = re.compile(r"(?<!\S)@(\"[^\"]+\"|[^\s\"]+)")
 
 
@@ -38,7 +39,8 @@ class Included:
 def include_files(prompt: str, base: Path | None = None) -> tuple[str, list[Included]]:
     """Return the prompt with the files it mentions appended as fenced blocks, and what was put in.
 
-    A mention that names no existing file stays as it is: `@someone` is a name, unless it looks like a path.
+    A mention that names no existing file stays as it is: `@someone` is a name, unless it looks like a path. What stands
+    in a fenced block is code. A prompt that is edited has its files in it already: they are not put in twice.
 
     Raises:
         UsageError: a file is binary, too large, unreadable, or a path that does not exist.
@@ -46,7 +48,7 @@ def include_files(prompt: str, base: Path | None = None) -> tuple[str, list[Incl
     base = base or Path.cwd()
     blocks: list[str] = []
     files: list[Included] = []
-    for mention in _MENTION.findall(prompt):
+    for mention in _MENTION.findall(_FENCED.sub("", prompt)):
         name = mention.strip('"').rstrip(".,;:!?)")
         path = base / Path(name).expanduser()
         if not path.exists():
@@ -56,9 +58,12 @@ def include_files(prompt: str, base: Path | None = None) -> tuple[str, list[Incl
         text = _read(path, name)
         if any(file.path == path for file in files):
             continue
-        files.append(Included(path, len(text.encode()), max(len(text) // CHARACTERS_PER_TOKEN, 1)))
         fence = "`" * max(3, max((len(run) for run in re.findall(r"`+", text)), default=0) + 1)
-        blocks.append(f"{name}:\n{fence}{path.suffix.lstrip('.')}\n{text.rstrip()}\n{fence}")
+        block = f"{name}:\n{fence}{path.suffix.lstrip('.')}\n{text.rstrip()}\n{fence}"
+        if block in prompt:
+            continue
+        files.append(Included(path, len(text.encode()), max(len(text) // CHARACTERS_PER_TOKEN, 1)))
+        blocks.append(block)
     return "\n\n".join((prompt, *blocks)), files
 
 

@@ -47,3 +47,21 @@ def test_folders_and_missing_paths_are_refused(tmp_path):
         include_files("@folder", tmp_path)
     with pytest.raises(UsageError, match="no such file"):
         include_files("@./nothing.txt", tmp_path)
+
+
+def test_a_prompt_that_is_edited_takes_its_file_in_once(tmp_path):
+    (tmp_path / "a.py").write_text("print(1)\n")
+    prompt, _files = include_files("explain @a.py", tmp_path)
+    assert include_files(prompt, tmp_path) == (prompt, [])
+    (tmp_path / "a.py").write_text("print(2)\n")
+    again, files = include_files(prompt, tmp_path)
+    assert again.endswith("print(2)\n```")
+    assert len(files) == 1
+
+
+@pytest.mark.parametrize("fence", ["```", "~~~~"])
+def test_code_in_a_fence_mentions_nothing(tmp_path, fence):
+    (tmp_path / "a.py").write_text("print(1)\n")
+    prompt = f"why?\n{fence}ts\n @types/node @a.py\n{fence}\nand @bob"
+    assert include_files(prompt, tmp_path) == (prompt, [])
+    assert include_files(f"{prompt} @a.py", tmp_path)[1]
