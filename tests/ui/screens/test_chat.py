@@ -5,6 +5,7 @@ import json
 import pytest
 from textual.widgets import Input
 
+from chatapp.errors import GatewayError
 from chatapp.recording.reader import Recording
 from chatapp.ui.screens.chat import ChatScreen
 from chatapp.ui.screens.detail import DetailScreen
@@ -393,3 +394,119 @@ async def test_the_race_starter_opens_the_comparison(make_app, clock):
         await pilot.press("4")
         await pilot.pause(0.2)
         assert type(app.screen).__name__ == "CompareScreen"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("/retry", "nothing has been asked yet"),
+        ("/retell", "no real answer to tell again yet"),
+        ("/branch-next", "there are no branches here"),
+        ("/title", "a title is needed"),
+        ("/export talk.md", "nothing has been asked yet"),
+        ("/import", "name the file to open"),
+        ("/import /nowhere/talk.json", "cannot be read"),
+        ("/record", "name a file to record to"),
+        ("/system nobody", "unknown system prompt"),
+        ("/template nothing", "unknown template"),
+        ("/theme nothing", "unknown theme"),
+        ("/backend nothing", "unknown backend"),
+        ("/detail", "no answer has been measured yet"),
+        ("/editor", "no editor is set"),
+    ],
+)
+async def test_a_command_that_cannot_run_says_why_and_what_to_do(make_app, monkeypatch, text, words):
+    monkeypatch.delenv("EDITOR", raising=False)
+    monkeypatch.delenv("VISUAL", raising=False)
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await send(pilot, text)
+        assert words in said(app)
+        assert app.is_running
+
+
+async def test_a_bug_in_a_command_is_one_line_and_in_the_log(make_app, monkeypatch, caplog):
+    def broken(self, _argument: str) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(ChatScreen, "command_panel", broken)
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await send(pilot, "/panel")
+        assert "unexpected error: ZeroDivisionError: oops" in said(app)
+    assert "command failed" in caplog.text
+
+
+async def test_searching_copying_code_and_reasoning_reach_the_pane(make_app, clock, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    text = "Before.\n\n```python\nprint('found me')\n```\n"
+    app = make_app([paced(text, start_ns=clock.now, ttft_ms=10, tps=100)])
+    async with app.run_test(size=SIZE) as pilot:
+        await send(pilot, "hello")
+        await send(pilot, "/find found")
+        await pilot.press("ctrl+f")
+        await choose(pilot, *"me")
+        await send(pilot, "/reasoning")
+        await pilot.press("alt+b")
+        await settle(pilot)
+        assert app.clipboard.strip() == "print('found me')"
+
+
+async def test_a_bare_server_name_becomes_its_model_or_a_choice(make_app, clock):
+    from chatapp.protocol.responses import ModelListing
+
+    one = (ModelListing("ollama/a", kind="live"),)
+    connection = ScriptedConnection([[]], clock, listings=one)
+    app = make_app(connections=[connection], backend="ollama")
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        assert app.session.backend == "ollama/a"
+    two = (*one, ModelListing("ollama/b", kind="live"))
+    app = make_app(connections=[ScriptedConnection([[]], clock, listings=two)], backend="ollama")
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause(0.2)
+        assert isinstance(app.screen, Switcher)
+
+
+async def test_a_prompt_of_the_command_line_is_asked_at_once(make_app):
+    app = make_app()
+    app.session.first_prompt = "from the command line"
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        assert app.session.conversation.path[0].prompt == "from the command line"
+
+
+async def test_the_switcher_says_when_the_gateway_is_gone(make_app, clock):
+    connection = ScriptedConnection([[]], clock)
+    app = make_app(connections=[connection, GatewayError("gateway gone", hint="see the log")])
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        connection.closed = True
+        await pilot.press("f2")
+        await pilot.pause(0.2)
+        assert "gateway gone" in str(app.screen.query_one("#picker-hint").render())
+
+
+async def test_nothing_matches_is_said_and_clicks_choose(make_app):
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await pilot.press("f2")
+        await pilot.pause(0.1)
+        await pilot.press(*"zzz")
+        await pilot.pause()
+        assert app.screen.highlighted is None
+        await pilot.press("backspace", "backspace", "backspace", "down", "pagedown", "up", "pageup")
+        row = app.screen.query_one("#picker-list").region.y + 1
+        await pilot.click(offset=(40, row))
+        await settle(pilot)
+        assert app.session.backend == "local"
+
+
+async def test_a_hint_can_be_clicked(make_app):
+    app = make_app()
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await pilot.click(offset=(2, SIZE[1] - 1))
+        await pilot.pause(0.1)
+        assert isinstance(app.screen, Switcher)

@@ -175,7 +175,9 @@ async def test_the_second_backend_tells_the_first_ones_answer_and_says_so(make_a
         request = app.session.link.connections[0].requests[1]
         assert (request.retell.text, request.retell.source) == (TEXT, "Gemma 3 270M")
         assert request.model == "sim:cs3/kimi-k2.6"
-        assert "text: Gemma 3 270M, timing: simulated" in shown(screen)
+        assert "text: Gemma 3 270M, timing: simulated" in app.session.conversation.last.footer
+        assert "text: Gemma 3 270M" in panel(screen)
+        assert "timing: simulated" in panel(screen)
         assert app.session.conversation.last.told == "Gemma 3 270M"
         app.session.backend = "sim:h100x16/kimi-k2.6"
         await send(pilot, "why?")
