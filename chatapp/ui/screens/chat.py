@@ -137,8 +137,11 @@ class ChatScreen(ConversationScreen):
         from chatapp.ui.screens.switcher import Switcher
 
         name = argument
-        if not name:
-            name = await self.app.push_screen_wait(Switcher(self.session))
+        models = [listed for listed in self.session.listings if listed.startswith(f"{name}/")]
+        if not name or (name not in self.session.listings and len(models) > 1):
+            name = await self.app.push_screen_wait(Switcher(self.session, server=name))
+        elif name not in self.session.listings and models:
+            name = models[0]
         elif self.session.listings and name not in self.session.listings and ":" not in name and "/" not in name:
             raise UnknownNameError("backend", name, self.session.listings, hint="F2 lists them")
         if name:

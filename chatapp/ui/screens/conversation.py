@@ -346,7 +346,7 @@ class ConversationScreen(Screen[None]):
         if len(models) == 1:
             session.backend = models[0]
         else:
-            self.run_command("backend")
+            self.run_command("backend", session.backend)
 
     def run_command(self, name: str, argument: str = "") -> None:
         """Run a command by its name, with what followed it."""

@@ -26,12 +26,18 @@ _WIDTH = 64
 
 
 class Switcher(Picker):
-    """Choose a backend by name."""
+    """Choose a backend by name.
 
-    def __init__(self, session: Session) -> None:
+    Args:
+        session: knows what can be chosen.
+        server: offer this server's models only.
+    """
+
+    def __init__(self, session: Session, *, server: str = "") -> None:
+        self._prefix = f"{server}/" if server else ""
         super().__init__(
-            "What should answer?",
-            listing_items(session.listings.values()),
+            f"Which model of {sanitize_line(server)}?" if server else "What should answer?",
+            self._items(session.listings.values()),
             placeholder="filter, or type a name: sim:b200x8/kimi-k2.6, cerebras/…, recording:FILE",
             hint="Enter chooses, Esc leaves. Applies from the next prompt; the conversation goes on.",
             current=session.backend,
@@ -51,23 +57,36 @@ class Switcher(Picker):
         except ChatappError as exc:
             self.query_one("#picker-hint").update(f"{exc.message}  {exc.hint}")  # type: ignore[attr-defined]
             return
-        self.show_items(listing_items(listings))
+        self.show_items(self._items(listings))
+
+    def _items(self, listings: Iterable[ModelListing]) -> list[Item]:
+        return listing_items(listing for listing in listings if listing.name.startswith(self._prefix))
 
 
 def listing_items(listings: Iterable[ModelListing]) -> list[Item]:
-    """Return the switcher's lines, by kind, those that are ready first."""
+    """Return the switcher's lines, by group, those that are ready first.
+
+    Groups come in the order of their kinds; a group that holds several kinds (this machine's own model, and the servers
+    found on it) stands where the first of them does.
+    """
     order = list(GROUPS)
     ordered = sorted(listings, key=lambda listing: (order.index(listing.kind), not listing.ready))
+    groups = list(dict.fromkeys(_group(listing) for listing in ordered))
+    ordered.sort(key=lambda listing: groups.index(_group(listing)))
     return [
         Item(
             listing.name,
             _line(listing),
             f"{listing.name} {listing.label} {listing.provider} {listing.model}",
-            sanitize_line(listing.group) or GROUPS[listing.kind],
+            _group(listing),
             enabled=listing.ready,
         )
         for listing in ordered
     ]
+
+
+def _group(listing: ModelListing) -> str:
+    return sanitize_line(listing.group) or GROUPS[listing.kind]
 
 
 def _line(listing: ModelListing) -> Content:
