@@ -8,9 +8,7 @@ should a prompt or an answer ever escape its quoting, the browser would still no
 from __future__ import annotations
 
 import base64
-import csv
 import hashlib
-import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -22,7 +20,7 @@ import msgspec
 
 from chatapp import __version__
 from chatapp.bench.table import number
-from chatapp.compare.report import CSV_FIGURES, DASH
+from chatapp.compare.report import DASH, csv_of
 from chatapp.text.sanitize import sanitize
 
 SHOWN_PROMPT = 3000
@@ -76,7 +74,7 @@ def to_html(report: Mapping[str, Any]) -> str:
         "responses": _responses(report["responses"]),
         "created": escape(str(report["created"])),
         "data": _embedded(report),
-        "csv": _embedded(_csv(report["responses"])),
+        "csv": _embedded(csv_of(report["responses"])),
     }
     # One pass: what was put in is never looked at again, so that no text can name a place of the template.
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _asset("page.html"))
@@ -275,12 +273,3 @@ def _responses(responses: Sequence[Mapping[str, Any]]) -> str:
 
 def _figure(value: float | None) -> str:
     return str(value) if isinstance(value, int) else number(value)
-
-
-def _csv(responses: Sequence[Mapping[str, Any]]) -> str:
-    out = io.StringIO()
-    columns = ["backend", "kind", "simulated", "run", *CSV_FIGURES, "departed_ms", "waited_s", "usd"]
-    writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(responses)
-    return out.getvalue()

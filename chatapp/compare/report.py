@@ -19,7 +19,7 @@ import datetime
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -55,6 +55,8 @@ CSV_FIGURES = (
     "outcome",
     "error",
 )
+CSV_COLUMNS = ("backend", "kind", "simulated", "run", *CSV_FIGURES, "departed_ms", "waited_s", "usd")
+
 PROMPT_LINES = 20
 """Lines of the prompt that the Markdown report shows; the JSON holds all of it."""
 
@@ -183,14 +185,15 @@ def _spread(contestants: Sequence[Contestant]) -> float | None:
 
 def to_csv(contest: Contest) -> str:
     """Return one row a response, columns named as in the JSON."""
+    return csv_of([_response(contestant, run) for contestant in contest.contestants for run in contestant.runs])
+
+
+def csv_of(responses: Iterable[Mapping[str, Any]]) -> str:
+    """Return the CSV of a report's `responses`; lists and tables in them are left to the JSON."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    columns = ["backend", "kind", "simulated", "run", *CSV_FIGURES, "departed_ms", "waited_s", "usd"]
-    writer.writerow(columns)
-    for contestant in contest.contestants:
-        for run in contestant.runs:
-            row = _response(contestant, run)
-            writer.writerow([row[name] for name in columns])
+    writer = csv.DictWriter(out, CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(responses)
     return out.getvalue()
 
 
