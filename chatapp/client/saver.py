@@ -61,13 +61,19 @@ class Saver:
     # Called by the screen.
 
     def begin(self, conversation: Conversation, turn: Turn) -> None:
-        """Save a new turn, and that the conversation now ends in it."""
+        """Save a new turn, and that the conversation now ends in it. One that was deleted is in use again."""
+        self._save(conversation, turn, lambda store: store.undelete(conversation.identity))
+
+    def _save(
+        self, conversation: Conversation, turn: Turn, first: Callable[[Store], object] = lambda _store: None
+    ) -> None:
         self._conversation = conversation
-        head, start = _head(conversation), copy.copy(turn)
+        head, now = _head(conversation), copy.copy(turn)
 
         def work(store: Store) -> None:
+            first(store)
             store.save_conversation(head)
-            store.save_turn(head.identity, start)
+            store.save_turn(head.identity, now)
 
         self._add(work)
 
@@ -82,7 +88,7 @@ class Saver:
 
     def finish(self, conversation: Conversation, turn: Turn) -> None:
         """Save an ended turn whole."""
-        self.begin(conversation, turn)
+        self._save(conversation, turn)
 
     def touch(self, conversation: Conversation) -> None:
         """Save the conversation's title and tip."""

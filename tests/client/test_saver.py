@@ -65,6 +65,15 @@ def test_the_end_of_a_turn_replaces_its_pieces(saver):
     assert (loaded.turns[1].text, loaded.turns[1].outcome) == ("some text", "done")
 
 
+def test_a_conversation_that_was_deleted_and_goes_on_is_listed_again(saver):
+    conversation, turn = begun(saver)
+    saver.change(lambda store: store.delete("c"))
+    saver.finish(conversation, turn)  # its answer was still coming: that is no going on
+    assert saver.entries() == []
+    saver.begin(conversation, conversation.add("and then?", "local"))
+    assert [entry.turns for entry in saver.entries()] == [2]
+
+
 def test_what_is_saved_is_the_turn_as_it_was_then(saver):
     conversation, turn = begun(saver)
     turn.text, turn.outcome = "finished", "done"

@@ -247,7 +247,8 @@ class ChatScreen(ConversationScreen):
         """Choose a saved conversation."""
         from chatapp.ui.screens.sessions import SessionsScreen
 
-        identity = await self.app.push_screen_wait(SessionsScreen(self.session.saver))
+        identity = await self.app.push_screen_wait(SessionsScreen(self.session.saver, self.session.conversation))
+        self.refresh_state()  # it may have got another title
         if identity:
             conversation = self.session.saver.load(identity)
             if conversation is not None:

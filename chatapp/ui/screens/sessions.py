@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from chatapp.client.conversation import Conversation
 from chatapp.client.saver import Saver
 from chatapp.client.store import Entry
 from chatapp.errors import ChatappError
@@ -22,7 +23,12 @@ _HINT = "Enter opens   ^D deletes   ^Z undoes   ^E renames   Esc leaves"
 
 
 class SessionsScreen(Picker):
-    """Choose a saved conversation; dismisses with its identity."""
+    """Choose a saved conversation; dismisses with its identity.
+
+    Args:
+        saver: where they are.
+        current: the one that is open behind this screen: its title must not come back with its next turn.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+d", "delete", show=False, priority=True),
@@ -30,9 +36,10 @@ class SessionsScreen(Picker):
         Binding("ctrl+e", "rename", show=False, priority=True),
     ]
 
-    def __init__(self, saver: Saver) -> None:
+    def __init__(self, saver: Saver, current: Conversation | None = None) -> None:
         super().__init__("Conversations", placeholder="search titles, prompts and answers", hint=_HINT)
         self._saver = saver
+        self._current = current
         self._deleted: list[str] = []
         self._renaming: str | None = None
 
@@ -98,6 +105,8 @@ class SessionsScreen(Picker):
         title = value.strip()
         if title:
             self._saver.change(lambda store: store.rename(identity, title))
+            if self._current is not None and self._current.identity == identity:
+                self._current.title = title
         self._end_rename()
 
     def action_leave(self) -> None:

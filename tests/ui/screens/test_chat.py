@@ -193,6 +193,9 @@ async def test_conversations_are_deleted_brought_back_and_renamed(make_app):
         await pilot.press("escape")
         await settle(pilot)
         assert isinstance(app.screen, ChatScreen)
+        assert "Felines" in app.screen._top_line().plain
+        await send(pilot, "more")
+        assert [entry.title for entry in app.session.saver.entries()] == ["Felines"]
 
 
 async def test_export_and_import(make_app, tmp_path):
