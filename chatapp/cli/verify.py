@@ -135,8 +135,8 @@ def _measure(claim: Claim, names: list[str], settings: Settings, folder: str | N
     _check_tokens(workload, len(names), options)
     agree_to_cost(contestants, workload, settings, options)
     if folder is not None:
-        from chatapp.compare.evidence import RUNS as RECORDING
         from chatapp.compare.evidence import prepare
+        from chatapp.compare.manifest import RUNS as RECORDING
 
         prepare(Path(folder))
         options = {**options, "record": str(Path(folder) / RECORDING)}

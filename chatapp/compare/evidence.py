@@ -20,7 +20,7 @@ import hashlib
 import importlib.metadata
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,21 +30,25 @@ from chatapp.bench.report import environment
 from chatapp.bench.workloads import Workload
 from chatapp.compare.claims import Claim
 from chatapp.compare.contest import Contest, figures_of
+from chatapp.compare.manifest import (
+    FILES,
+    MANIFEST,
+    RUNS,
+    SCHEMA,
+    EvidenceError,
+    changes,
+    encode_manifest,
+    read_manifest,
+    seal_file,
+)
 from chatapp.compare.verification import Sample, Verification, judge, served_models, to_json
-from chatapp.errors import ChatappError, FileFormatError, UsageError
+from chatapp.errors import ChatappError, UsageError
 from chatapp.recording.answers import RecordedAnswer, load_answers
 from chatapp.recording.reader import Recording
 from chatapp.redaction import REDACTOR
 from chatapp.stream.answer import Answer
 from chatapp.stream.events import BackendInfo, Finished
 from chatapp.stream.metrics import Figures
-
-SCHEMA = "chatapp.evidence/1"
-MANIFEST = "manifest.json"
-RUNS = "runs.tokcast"
-WRITTEN = ("claim.json", "workload.json", "responses.json", "environment.json", "result.json", "README.txt")
-FILES = (RUNS, *WRITTEN)
-MAX_FILE_BYTES = 2 << 30
 
 PACKAGES = ("openai", "httpx2", "httpcore2", "websockets", "tiktoken", "msgspec", "uvloop", "xllamacpp")
 """Whose versions could change a figure."""
@@ -69,23 +73,6 @@ No secret is in this folder: keys are never written, and what looks like one is 
 """
 
 
-class Seal(msgspec.Struct, frozen=True):
-    """One file of the folder."""
-
-    sha256: str
-    bytes: int
-
-
-class Manifest(msgspec.Struct, frozen=True):
-    """The list that seals a folder."""
-
-    schema: str
-    created: str
-    files: dict[str, Seal]
-    seal: str
-    """SHA-256 of this manifest as it is written with an empty seal."""
-
-
 class Responses(msgspec.Struct, frozen=True, kw_only=True):
     """What one backend did, as `responses.json` says it for a reader."""
 
@@ -101,18 +88,6 @@ class Checked(msgspec.Struct, frozen=True):
     verification: Verification
     manifest_sha256: str
     created: str
-
-
-class EvidenceError(ChatappError):
-    """A folder of evidence was changed, is not whole, or contradicts itself."""
-
-    def __init__(self, folder: Path, problems: list[str]) -> None:
-        self.problems = problems
-        more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
-        super().__init__(
-            f"{folder}: this is not the evidence that was sealed: {problems[0]}{more}",
-            hint="nothing in it can be relied on; ask its maker for the folder whose manifest hash was published",
-        )
 
 
 def prepare(folder: Path) -> None:
@@ -150,8 +125,8 @@ def write_evidence(folder: Path, found: Verification, contest: Contest) -> str:
     try:
         for name, data in contents.items():
             (folder / name).write_bytes(data)
-        seals = {name: _seal(folder / name) for name in sorted(FILES)}
-        manifest = _encode_manifest(SCHEMA, created, seals)
+        seals = {name: seal_file(folder / name) for name in sorted(FILES)}
+        manifest = encode_manifest(SCHEMA, created, seals)
         (folder / MANIFEST).write_bytes(manifest)
     except OSError as exc:
         raise ChatappError(
@@ -167,8 +142,8 @@ def read_evidence(folder: Path) -> Checked:
         EvidenceError: something was changed, is missing or was added, or the stored verdict is another one.
         FileFormatError: the folder holds no evidence.
     """
-    manifest, digest = _read_manifest(folder)
-    problems = _differences(folder, manifest)
+    manifest, digest = read_manifest(folder)
+    problems = changes(folder, manifest)
     if problems:
         raise EvidenceError(folder, problems)
     claim = _load(folder, "claim.json", Claim)
@@ -270,60 +245,6 @@ def _responses(contest: Contest) -> list[Responses]:
 def _json(value: Any) -> bytes:
     redacted = REDACTOR.value(msgspec.to_builtins(value))
     return msgspec.json.format(msgspec.json.encode(redacted), indent=2) + b"\n"
-
-
-def _seal(path: Path) -> Seal:
-    digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-            size += len(block)
-    return Seal(digest.hexdigest(), size)
-
-
-def _encode_manifest(schema: str, created: str, files: Mapping[str, Seal]) -> bytes:
-    def encoded(seal: str) -> bytes:
-        manifest = Manifest(schema, created, dict(files), seal)
-        return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
-
-    return encoded(hashlib.sha256(encoded("")).hexdigest())
-
-
-def _read_manifest(folder: Path) -> tuple[Manifest, str]:
-    path = folder / MANIFEST
-    try:
-        with path.open("rb") as file:
-            data = file.read(1 << 20)
-    except OSError as exc:
-        raise FileFormatError(
-            path, f"cannot be read: {exc.strerror or exc}", hint="name a folder that verify --evidence made"
-        ) from None
-    try:
-        manifest = msgspec.json.decode(data, type=Manifest)
-        datetime.date.fromisoformat(manifest.created[:10])
-    except (msgspec.MsgspecError, ValueError) as exc:
-        raise EvidenceError(folder, [f"its manifest is broken: {str(exc)[:200]}"]) from None
-    if manifest.schema != SCHEMA:
-        raise EvidenceError(folder, [f"its manifest is of schema {manifest.schema[:60]!r}, not {SCHEMA!r}"])
-    if data != _encode_manifest(manifest.schema, manifest.created, manifest.files):
-        raise EvidenceError(folder, ["its manifest was changed"])
-    return manifest, hashlib.sha256(data).hexdigest()
-
-
-def _differences(folder: Path, manifest: Manifest) -> list[str]:
-    problems = []
-    there = {path.name for path in folder.iterdir()} - {MANIFEST}
-    problems += [f"{name!r} was added" for name in sorted(there - set(FILES))]
-    problems += [f"the manifest does not list {name!r}" for name in FILES if name not in manifest.files]
-    for name, seal in manifest.files.items():
-        path = folder / name
-        if name not in FILES:
-            problems.append(f"the manifest lists {name[:60]!r}, which is no file of evidence")
-        elif path.is_symlink() or not path.is_file():
-            problems.append(f"{name!r} is missing")
-        elif path.stat().st_size != seal.bytes or seal.bytes > MAX_FILE_BYTES or _seal(path) != seal:
-            problems.append(f"{name!r} was changed")
-    return problems
 
 
 _T = TypeVar("_T")

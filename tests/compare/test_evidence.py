@@ -9,10 +9,11 @@ import pytest
 from chatapp.bench.plan import RecordingObserver
 from chatapp.bench.workloads import Workload
 from chatapp.clock import VirtualClock
-from chatapp.compare import evidence
+from chatapp.compare import evidence, manifest
 from chatapp.compare.claims import Claim
 from chatapp.compare.contest import Contest, Contestant
-from chatapp.compare.evidence import EvidenceError, prepare, read_evidence, write_evidence
+from chatapp.compare.evidence import prepare, read_evidence, write_evidence
+from chatapp.compare.manifest import EvidenceError
 from chatapp.compare.verification import judge, samples_of, to_json
 from chatapp.errors import BackendError, ChatappError, FileFormatError, UsageError
 from chatapp.recording.writer import Recorder
@@ -46,7 +47,7 @@ async def sealed(folder, *backends, runs=4, claim=SPEED, timeout_s=60.0, prompt=
     workload = Workload(name="w", title="Shape", source="own", prompts=(prompt,), output_tokens=11)
     contestants = [Contestant(f"b{i}", b.info.label, b) for i, b in enumerate(backends)]
     prepare(folder)
-    with Recorder.open(folder / evidence.RUNS, title="verify", clock=clock) as recorder:
+    with Recorder.open(folder / manifest.RUNS, title="verify", clock=clock) as recorder:
         observer = RecordingObserver(recorder)
         contest = Contest(contestants, workload, clock, timeout_s=timeout_s, observer=observer)
         await contest.run(runs, warmup=1)
@@ -110,7 +111,7 @@ async def test_what_an_auditor_needs_is_there(folder):
     assert "clock_source" in environment
     assert json.loads((folder / "workload.json").read_text())["prompts"] == ["p"]
     assert "not show: an honest tester" in (folder / "README.txt").read_text()
-    assert (folder / evidence.RUNS).read_text().count('"q"') == 4  # the warm-up is not measured
+    assert (folder / manifest.RUNS).read_text().count('"q"') == 4  # the warm-up is not measured
 
 
 async def test_a_changed_byte_anywhere_is_seen(folder, tmp_path):
@@ -132,7 +133,7 @@ async def test_a_changed_byte_anywhere_is_seen(folder, tmp_path):
     read_evidence(copy)
 
 
-@pytest.mark.parametrize("name", [*evidence.FILES, "manifest.json"])
+@pytest.mark.parametrize("name", [*manifest.FILES, "manifest.json"])
 async def test_a_file_cut_short_removed_or_lengthened_is_seen(folder, name):
     path = folder / name
     data = path.read_bytes()
@@ -159,9 +160,9 @@ async def test_a_file_added_or_replaced_by_a_link_is_seen(folder, tmp_path):
 
 def reseal(folder, **changes):
     """Make a manifest that fits, as somebody would who wants to deceive."""
-    files = {name: evidence._seal(folder / name) for name in evidence.FILES} | changes
+    files = {name: manifest.seal_file(folder / name) for name in manifest.FILES} | changes
     files = {name: seal for name, seal in sorted(files.items()) if seal is not None}
-    (folder / "manifest.json").write_bytes(evidence._encode_manifest(evidence.SCHEMA, "2026-11-24T00:00:00", files))
+    (folder / "manifest.json").write_bytes(manifest.encode_manifest(manifest.SCHEMA, "2026-11-24T00:00:00", files))
 
 
 async def test_another_verdict_than_the_arrivals_give_is_seen_even_with_a_new_seal(folder):
@@ -174,7 +175,7 @@ async def test_another_verdict_than_the_arrivals_give_is_seen_even_with_a_new_se
 
 
 async def test_a_manifest_names_no_other_files_and_all_of_its_own(folder):
-    reseal(folder, **{"../../etc/passwd": evidence.Seal("0" * 64, 1)})
+    reseal(folder, **{"../../etc/passwd": manifest.Seal("0" * 64, 1)})
     with pytest.raises(EvidenceError, match="no file of evidence"):
         read_evidence(folder)
     reseal(folder, **{"claim.json": None})
@@ -190,9 +191,9 @@ async def test_a_sealed_file_that_is_not_what_it_should_be(folder):
 
 
 async def test_of_another_schema_or_no_folder_at_all(folder, tmp_path):
-    files = {name: evidence._seal(folder / name) for name in sorted(evidence.FILES)}
-    manifest = evidence._encode_manifest("chatapp.evidence/9", "2026-11-24T00:00:00", files)
-    (folder / "manifest.json").write_bytes(manifest)
+    files = {name: manifest.seal_file(folder / name) for name in sorted(manifest.FILES)}
+    other = manifest.encode_manifest("chatapp.evidence/9", "2026-11-24T00:00:00", files)
+    (folder / "manifest.json").write_bytes(other)
     with pytest.raises(EvidenceError, match="schema"):
         read_evidence(folder)
     with pytest.raises(FileFormatError, match="cannot be read"):
@@ -209,7 +210,7 @@ async def test_no_secret_is_in_it(tmp_path):
             text = path.read_text()
             assert CANARY not in text, path.name
             assert loaded not in text, path.name
-        assert "[REDACTED:TEST_KEY]" in (tmp_path / "e" / evidence.RUNS).read_text()
+        assert "[REDACTED:TEST_KEY]" in (tmp_path / "e" / manifest.RUNS).read_text()
         assert read_evidence(tmp_path / "e").verification.verdict == found.verdict
     finally:
         REDACTOR._values.pop(loaded)
@@ -229,7 +230,7 @@ async def test_a_full_disk_is_said(tmp_path, monkeypatch):
     def full(_path):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(evidence, "_seal", full)
+    monkeypatch.setattr(evidence, "seal_file", full)
     with pytest.raises(ChatappError, match="No space left"):
         await sealed(tmp_path / "e", Telling(None))
 
