@@ -125,7 +125,7 @@ def _folders() -> Iterator[Check]:
     folders = {"config": config_folder(), "data": data_folder(), "state": state_folder(), "cache": cache_folder()}
     for name, folder in folders.items():
         nearest = next((p for p in (folder, *folder.parents) if p.exists()), Path("/"))
-        if os.access(nearest, os.W_OK):
+        if nearest.is_dir() and os.access(nearest, os.W_OK):
             free_mb = shutil.disk_usage(nearest).free // 1_000_000
             made = "" if folder.exists() else " (made when needed)"
             status: Status = "ok" if free_mb > 100 else "problem"

@@ -37,7 +37,6 @@ async def test_what_is_wrong_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("CHATAPP_CACHE_DIR", str(blocked / "cache"))
     monkeypatch.setattr(doctor.locale, "getpreferredencoding", lambda _all: "ANSI_X3.4-1968")
     monkeypatch.setattr(doctor, "PACKAGES", ("no-such-package",))
-    monkeypatch.setattr(doctor.os, "access", lambda path, _mode: "file" not in str(path))
 
     async def no_round_trip():
         return doctor.Check("gateway", "round trip", "problem", "nothing answered")
