@@ -19,14 +19,13 @@ from chatapp.stream.events import Arrival, Channel, Delta
 TICK_S = 0.005
 """At most one frame a stream in this time: 200 a second are more than any screen shows."""
 
-MOST_HELD = 128 * 1024
+MOST_HELD = 64 * 1024
 """Bytes of text and arrivals held for one connection before its upstreams are paused."""
 
 LONGEST_FRAME = 16 * 1024
 SHORTEST_FRAME = 256
 """Bytes of text and arrivals in one frame: below, the frame's own 200 bytes would cost more than they carry."""
 
-_ARRIVAL_BYTES = 32
 _ROW_BYTES = 14
 """Of one arrival in a frame: `[1234567,5,1],`."""
 
@@ -55,34 +54,43 @@ class Run:
         self.parts: list[str] = []
         self.arrivals = array("q")
 
-    def add(self, text: str, arrivals: Iterable[Arrival]) -> None:
+    def add(self, delta: Delta) -> None:
         """Take more of it. A chunk as long as a book becomes several that arrived at one time."""
+        text = delta.text
         self.parts.append(text)
         if len(self.parts) > _JOIN_EVERY:
             self.parts = ["".join(self.parts)]
         rows = self.arrivals
-        for arrival in arrivals:
+        if not delta.arrivals and len(text) <= LONGEST_FRAME:
+            rows.extend((delta.at_ns, len(text), delta.tokens, delta.uncertainty_ns))
+            return
+        for arrival in arrivals_of(delta):
             length, tokens = arrival.characters, arrival.tokens
             while length > LONGEST_FRAME:
                 rows.extend((arrival.at_ns, LONGEST_FRAME, tokens, arrival.uncertainty_ns))
                 length, tokens = length - LONGEST_FRAME, 0
             rows.extend((arrival.at_ns, length, tokens, arrival.uncertainty_ns))
 
-    def take(self, most: int) -> tuple[str, list[Arrival]]:
-        """Return text with its arrivals, about `most` bytes of them but at least one, and keep the rest."""
-        rows = self.arrivals
-        taken: list[Arrival] = []
-        characters = size = 0
-        for at in range(0, len(rows), 4):
-            size += rows[at + 1] + _ROW_BYTES
-            if taken and size > most:
+    def take(self, most: int) -> tuple[str, array[int]]:
+        """Return text with its rows of arrivals, about `most` bytes of them but at least one, and keep the rest."""
+        rows, text = self.arrivals, "".join(self.parts)
+        if len(text) + len(rows) // 4 * _ROW_BYTES <= most:
+            self.arrivals, self.parts = array("q"), []
+            return text, rows
+        characters = size = count = 0
+        for length in rows[1::4]:
+            size += length + _ROW_BYTES
+            if count and size > most:
                 break
-            taken.append(Arrival(rows[at], rows[at + 1], rows[at + 2], rows[at + 3]))
-            characters += rows[at + 1]
-        del rows[: 4 * len(taken)]
-        text = "".join(self.parts)
-        self.parts = [text[characters:]] if characters < len(text) else []
-        return text[:characters], taken
+            count += 1
+            characters += length
+        self.arrivals, self.parts = rows[4 * count :], [text[characters:]]
+        return text[:characters], rows[: 4 * count]
+
+
+def arrivals_of(delta: Delta) -> tuple[Arrival, ...]:
+    """Return the arrivals in a delta, one where it is a single chunk."""
+    return delta.arrivals or (Arrival(delta.at_ns, len(delta.text), delta.tokens, delta.uncertainty_ns),)
 
 
 class TextStream:
@@ -100,13 +108,13 @@ class TextStream:
         self.tail: Callable[[], Iterable[bytes]] | None = None
         """Its last frames, made when all text before them has gone: frames are numbered as they are made."""
 
-    def add(self, delta: Delta, arrivals: Iterable[Arrival]) -> int:
+    def add(self, delta: Delta) -> int:
         """Keep a delta; return what that costs, in bytes."""
         if not self.runs or self.runs[-1].channel != delta.channel:
             self.runs.append(Run(delta.channel))
         run = self.runs[-1]
         before = len(run.arrivals)
-        run.add(delta.text, arrivals)
+        run.add(delta)
         cost = len(delta.text) + (len(run.arrivals) - before) * 8
         self.held += cost
         return cost
@@ -114,11 +122,12 @@ class TextStream:
     def take(self, room: int) -> list[bytes]:
         """Return the next frames of what waits, about `room` bytes."""
         run = self.runs[0]
-        text, arrivals = run.take(min(max(room, SHORTEST_FRAME), LONGEST_FRAME))
+        text, rows = run.take(min(max(room, SHORTEST_FRAME), LONGEST_FRAME))
         if not run.arrivals:
             self.runs.popleft()
-        self.held = self.held - len(text) - len(arrivals) * _ARRIVAL_BYTES if self.runs else 0
-        return list(self.encoder.delta(run.channel, text, arrivals))
+        self.held = self.held - len(text) - len(rows) * 8 if self.runs else 0
+        arrivals = zip(rows[::4], rows[1::4], rows[2::4], strict=True)
+        return list(self.encoder.joined(run.channel, text, arrivals, rows[3::4]))
 
 
 class Ticker:
@@ -192,13 +201,12 @@ class Outbox:
     def put_text(self, stream: TextStream, delta: Delta) -> None:
         """Send text at once where the stream has been silent for a tick, else keep it until the next."""
         self.deltas += 1
-        arrivals = delta.arrivals or (Arrival(delta.at_ns, len(delta.text), delta.tokens, delta.uncertainty_ns),)
         if not (stream.hot or stream.queued) and len(delta.text) <= LONGEST_FRAME and self._line.room > 0:
             self.frames += 1
-            self._line.send(stream.encoder.delta(delta.channel, delta.text, arrivals))
+            self._line.send(stream.encoder.delta(delta.channel, delta.text, arrivals_of(delta)))
             self._heat(stream)
             return
-        self._held += stream.add(delta, arrivals)
+        self._held += stream.add(delta)
         if self._held > MOST_HELD:
             self._space.clear()
         if not (stream.hot or stream.queued):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import struct
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -27,6 +28,9 @@ from chatapp.gateway.window import Window
 
 CLOSE_S = 2.0
 """How long a close waits for the client's part of it."""
+
+_NO_LINGER = struct.pack("ii", 1, 0)
+"""A reset at once: else the kernel goes on offering its buffer to a reader who does not read, for minutes."""
 
 _TLS_HELLO = b"\x16\x03"
 
@@ -51,8 +55,8 @@ class Limits:
     """A client that reads nothing for so long is dropped; so is one that has vanished."""
     ping_s: float = 8.0
     """Silence after which a client is asked whether it is there; proxies cut what is silent for 30 or 60 s."""
-    burst: int = 200
-    per_s: float = 20.0
+    burst: int = 500
+    per_s: float = 100.0
     """Messages and pings: so many at once, and so many a second for ever."""
     send_buffer: int = 64 * 1024
     """Of the kernel. By default it would hold 3.8 MiB for a slow reader."""
@@ -197,9 +201,15 @@ class Peer(asyncio.Protocol):
         self._look_for_close(time.monotonic())
 
     def abort(self) -> None:
-        """End the connection without a word."""
-        if self._transport is not None:
-            self._transport.abort()
+        """End the connection without a word, and without leaving the kernel what nobody will read."""
+        transport = self._transport
+        if transport is None:
+            return
+        sock: socket.socket | None = transport.get_extra_info("socket")
+        if sock is not None:
+            with suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        transport.abort()
 
     def check(self, now_s: float) -> None:
         """Look after every deadline; called a few times a second for all peers, so that none needs a timer."""

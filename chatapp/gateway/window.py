@@ -86,6 +86,6 @@ class Window:
         late_ns = took_ns - self._base_ns
         if late_ns > self._target_ns:
             self.limit = max(self._least, self._on_way * (self._base_ns + self._target_ns) // took_ns)
-        elif self._on_way * 2 > self.limit:  # the limit was felt: only then is there reason to raise it
+        elif self._on_way * 2 >= self.limit:  # the limit was felt: only then is there reason to raise it
             self.limit = min(self._most, self.limit * 2)
         return self.undelivered >= min(QUANTUM, self.limit // 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -81,6 +81,13 @@ class ResponseEncoder:
 
     def delta(self, channel: Channel, text: str, arrivals: Sequence[Arrival]) -> Iterator[bytes]:
         """Yield the frames of text: of a joined delta with the arrival of each chunk in it."""
+        rows = [(arrival.at_ns, arrival.characters, arrival.tokens) for arrival in arrivals]
+        return self.joined(channel, text, rows, [arrival.uncertainty_ns for arrival in arrivals])
+
+    def joined(
+        self, channel: Channel, text: str, rows: Iterable[tuple[int, int, int]], uncertainty_ns: Sequence[int]
+    ) -> Iterator[bytes]:
+        """As `delta`, with the arrivals as rows of time, characters and tokens."""
         if not self._in_progress:
             yield self._progress()
         if channel != self._open:
@@ -97,13 +104,11 @@ class ResponseEncoder:
             item_id=self._item_id,
             output_index=len(self._items) - 1,
             content_index=0,
-            arrivals=[(a.at_ns // 1000 - zero, a.characters, a.tokens) for a in arrivals],
+            arrivals=[(at_ns // 1000 - zero, characters, tokens) for at_ns, characters, tokens in rows],
             stream_id=self._stream_id,
         )
-        for arrival in arrivals:
-            if arrival.uncertainty_ns:
-                frame.uncertainty_us = [-(-a.uncertainty_ns // 1000) for a in arrivals]
-                break
+        if any(uncertainty_ns):
+            frame.uncertainty_us = [-(-each // 1000) for each in uncertainty_ns]
         if answer:
             frame.logprobs = []
         self._sequence += 1
