@@ -97,7 +97,10 @@ def _plain(session: Session, prompt: str | None) -> int:
     try:
         return asyncio.run(ask_once(session, prompt) if prompt is not None else converse(session))
     finally:
-        session.saver.close()
+        if not session.saver.close() and session.saver.problem:  # the answer came all the same
+            from chatapp.text.sanitize import sanitize_line
+
+            click.echo(f"chatapp: warning: {sanitize_line(session.saver.problem)}", err=True)
 
 
 def _read_prompt(text: str) -> str:
@@ -172,6 +175,8 @@ def check_backend(
         if not Path(rest).expanduser().is_file():
             raise UsageError(f"{rest}: no such recording")
         return
+    if name == opening.NEUTRAL_DEFAULT and not ask_servers and pace is None and load is None:
+        return  # shipped, and known to answer: asking the hardware model would delay the first paint by 150 ms
     if colon and scheme == "sim":
         from chatapp.backends.simulated import open_simulated
 
