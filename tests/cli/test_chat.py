@@ -43,6 +43,13 @@ class TestPlain:
         assert done.returncode == 0
         assert done.stdout
 
+    def test_what_cannot_be_saved_is_said_and_the_answer_comes(self, monkeypatch, tmp_path):
+        (tmp_path / "file").write_text("")
+        monkeypatch.setenv("CHATAPP_DATA_DIR", str(tmp_path / "file" / "data"))
+        done = chatapp("--plain", "--backend", "sim:cs3/kimi-k2.6", "--prompt", "Hello")
+        assert (done.returncode, bool(done.stdout)) == (0, True)
+        assert done.stderr.splitlines()[-1].startswith("chatapp: warning: ")
+
     def test_a_reader_that_leaves_is_no_error_message(self):
         command = f"{sys.executable} -m chatapp --plain --backend sim:cs3/kimi-k2.6 --prompt 'Why is the sky blue?'"
         done = subprocess.run(
