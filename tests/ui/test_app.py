@@ -47,6 +47,20 @@ async def test_an_app_that_was_left_has_no_crash(make_app):
     assert app.crash is None
 
 
+@pytest.mark.parametrize("key", ["f1", "f2", "f7", "f10"])
+async def test_the_app_can_be_left_from_a_page_that_covers_it(make_app, key):
+    app = make_app()
+    async with app.run_test() as pilot:
+        await pilot.pause(0.1)
+        await pilot.press(key)
+        await pilot.pause(0.1)
+        assert len(app.screen_stack) == 3  # the app's own, the chat, and what covers it
+        assert app.return_code is None
+        await pilot.press("ctrl+q")
+        await pilot.pause()
+        assert app.return_code == 0
+
+
 def test_the_command_line_reports_what_ended_the_app(make_session, monkeypatch):
     async def run_headless(self, **_options):
         await super(ChatApp, self).run_async(headless=True)

@@ -23,6 +23,7 @@ class SettingsScreen(ModalScreen[Settings | None]):
 
     CSS_PATH = "settings.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+q", "app.quit", "Leave the app", show=False, priority=True),  # a modal screen hides the app's own
         Binding("escape", "leave", "Leave", show=False, priority=True),
         Binding("ctrl+s", "save", "Save", show=False, priority=True),
     ]
