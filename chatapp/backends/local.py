@@ -185,6 +185,7 @@ class LocalBackend:
                     yield failure
                     return
                 self._filled = True
+                yield Notice("progress", "reading the prompt")  # ready: what follows is the answer's own time
                 return
             yield Notice("progress", said["progress"], said["share"])
 

@@ -52,6 +52,7 @@ async def test_first_use_starts_it_and_says_how_far_it_is(backend, monkeypatch):
         assert [(e.message, e.progress) for e in events if isinstance(e, Notice)] == [
             ("loading model", 0.4),
             ("warming up", 0.8),
+            ("reading the prompt", None),
         ]
         assert [e.text for e in events if isinstance(e, Delta)] == ["Hello", " you"]
         assert isinstance(events[-1], Finished)
@@ -115,7 +116,7 @@ async def test_a_child_that_has_died_is_started_again(backend, monkeypatch):
         backend._process.kill()
         await backend._process.wait()
         events = await collect(backend)
-        assert [e.message for e in events if isinstance(e, Notice)] == ["warming up"]
+        assert [e.message for e in events if isinstance(e, Notice)] == ["warming up", "reading the prompt"]
         assert isinstance(events[-1], Finished)
         await backend.aclose()
 

@@ -45,7 +45,7 @@ async def test_a_conversation_in_whole_sentences():
     backend = open_local("", Settings())
     try:
         answer, notices = await ask(backend, Message("user", "What is the capital of France?"))
-        assert notices[-2:] == ["loading model", "warming up"]
+        assert notices[-3:] == ["loading model", "warming up", "reading the prompt"]
         assert answer.outcome == "done"
         assert "Paris" in answer.text
         assert answer.text[0] != " "
