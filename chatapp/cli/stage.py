@@ -144,6 +144,7 @@ async def check_script(script: Script, *, size: tuple[int, int] | None = None, u
             runner = Runner(script, app.stage, watch, clock, live=False, goldens=goldens, update=update)
             report = await runner.run()
             await app.stage.reset()
+            runner.close_recordings()
         await session.aclose()
     return report
 

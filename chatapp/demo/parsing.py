@@ -235,12 +235,15 @@ class _Reader:
     def play(self, node: Any, place: s.Place) -> s.Step:
         if isinstance(node, yaml.ScalarNode):
             return s.Play(cassette=self.file(node), place=place)
-        values = self.mapping(node, ("cassette", "speed"), need=("cassette",))
+        values = self.mapping(node, ("cassette", "speed", "as"), need=("cassette",))
         speed: float | None = 1.0
         if "speed" in values:
             is_max = isinstance(values["speed"], yaml.ScalarNode) and values["speed"].value == "max"
             speed = None if is_max else self.number(values["speed"], 0.01, 1000)
-        return s.Play(cassette=self.file(values["cassette"]), speed=speed, place=place)
+        repace = self.string(values["as"]) if "as" in values else ""
+        if repace and not repace.startswith("sim:"):
+            self.fail(values["as"], "as takes a simulated system: as: sim:cs3/kimi-k2.6")
+        return s.Play(cassette=self.file(values["cassette"]), speed=speed, repace=repace, place=place)
 
     def fault(self, node: Any, place: s.Place) -> s.Step:
         values = self.mapping(node, ("stream", "at", "kind", "for", "status"), need=("kind",))

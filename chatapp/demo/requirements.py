@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from chatapp.backends.registry import resolve
 from chatapp.config import Settings
 from chatapp.demo.script import Backend, Compare, Place, Play, Script
@@ -17,7 +19,7 @@ def check_requirements(script: Script, settings: Settings) -> None:
     wanted: list[tuple[str, str, Place]] = []
     for requirement, place in script.require:
         kind, _, name = requirement.partition(":")
-        wanted.append((kind, name, place))
+        wanted.append((kind, str(script.path.parent / name) if kind == "file" else name, place))
     for step in script.steps:
         if isinstance(step, Backend):
             # A backend with a fallback may be missing: that is what the fallback is for.
@@ -26,8 +28,10 @@ def check_requirements(script: Script, settings: Settings) -> None:
             wanted += [("backend", name, step.place) for name in step.backends]
         elif isinstance(step, Play):
             wanted.append(("file", str(step.cassette), step.place))
+            if step.repace:
+                wanted.append(("backend", step.repace, step.place))
     for kind, name, place in dict.fromkeys(wanted):
-        problem = _missing_backend(script, name, settings) if kind == "backend" else _missing_file(script, name)
+        problem = _missing_backend(script, name, settings) if kind == "backend" else _missing_file(Path(name))
         if problem is not None:
             message, hint = problem
             raise FileFormatError(script.path, message, line=place.line, column=place.column, hint=hint)
@@ -44,6 +48,5 @@ def _missing_backend(script: Script, name: str, settings: Settings) -> tuple[str
     return None
 
 
-def _missing_file(script: Script, name: str) -> tuple[str, str] | None:
-    path = script.path.parent / name
+def _missing_file(path: Path) -> tuple[str, str] | None:
     return None if path.is_file() else (f"{path}: no such file", "")

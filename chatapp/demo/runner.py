@@ -11,12 +11,14 @@ from typing import Any
 
 from chatapp.clock import NS_PER_S, Clock
 from chatapp.demo import script as s
+from chatapp.demo.cassettes import open_cassette
 from chatapp.demo.conductor import Conductor, MovedError
 from chatapp.demo.keyboard import key_delays_ns
 from chatapp.demo.pictures import compare_picture
 from chatapp.demo.stage import Stage
 from chatapp.demo.watch import Watch
 from chatapp.errors import ChatappError
+from chatapp.recording.reader import Recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Runner(Conductor):
         self._goldens = goldens
         self._update = update
         self._fallback: s.Backend | None = None
+        self._recordings: list[Recording] = []
         self._acts: dict[type[s.Step], Callable[[Any], Awaitable[None]]] = {
             s.Chapter: self._chapter,
             s.Say: self._say,
@@ -241,15 +244,19 @@ class Runner(Conductor):
         self._fallback = step if step.fallback else None
         await self.stage.open_chat(step.name)
         await self.stage.settle()
+        self.close_recordings()
 
     async def _compare(self, step: s.Compare) -> None:
         self.watch.lanes = step.backends
         self._fallback = None
         await self.stage.open_compare(step.backends)
         await self.stage.settle()
+        self.close_recordings()
 
     async def _play(self, step: s.Play) -> None:
-        playing = asyncio.ensure_future(self.stage.play(step.cassette, step.speed))
+        recording = await open_cassette(step)
+        self._recordings.append(recording)  # shown until the script goes elsewhere
+        playing = asyncio.ensure_future(self.stage.play(recording, step.speed))
         try:
             while not playing.done() and not self._skip:
                 self._news.clear()
@@ -263,6 +270,11 @@ class Runner(Conductor):
             playing.cancel()
             with suppress(asyncio.CancelledError, ChatappError):
                 await playing
+
+    def close_recordings(self) -> None:
+        """Close what was played, once it is no longer on the screen."""
+        while self._recordings:
+            self._recordings.pop().close()
 
     async def _fault(self, step: s.Fault) -> None:
         self.watch.plan_fault(step)

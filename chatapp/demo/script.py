@@ -143,6 +143,8 @@ class Play(Step):
 
     cassette: Path
     speed: float | None = 1.0
+    repace: str = ""
+    """A simulated backend that tells the same texts beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

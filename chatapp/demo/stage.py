@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
+
+from chatapp.recording.reader import Recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,8 @@ class Stage(Protocol):
     async def open_compare(self, backends: Sequence[str]) -> None:
         """Show an empty comparison of these backends."""
 
-    async def play(self, cassette: Path, speed: float | None) -> None:
-        """Show a recording, and return at its end.
-
-        Raises:
-            FileFormatError: it cannot be read.
-        """
+    async def play(self, recording: Recording, speed: float | None) -> None:
+        """Show a recording, and return at its end. It stays open: it may be shown longer than it plays."""
 
     async def ask(self, prompt: str) -> None:
         """Send a prompt as if it had been typed: after the backend was switched."""

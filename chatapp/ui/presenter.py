@@ -88,6 +88,12 @@ class PresenterApp(ChatApp):
                 await self._again.wait()
                 self._again.clear()
             await self.stage.reset()
+            self.runner.close_recordings()
+
+    def on_unmount(self) -> None:
+        """Close what was played last."""
+        if self.runner is not None:
+            self.runner.close_recordings()
 
     def _tick(self) -> None:
         runner = self.runner

@@ -8,7 +8,6 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import events
@@ -39,7 +38,6 @@ class AppStage:
         self.app = app
         self.session = session
         self.line_hidden = False
-        self._recording: Recording | None = None
 
     # ------------------------------------------------------------------ keys
 
@@ -87,12 +85,10 @@ class AppStage:
         await self.app.push_screen(open_compare(self.session, backends, ""))
         await self.settle()
 
-    async def play(self, cassette: Path, speed: float | None) -> None:
+    async def play(self, recording: Recording, speed: float | None) -> None:
         """Show a recording to its end; it stays until the script goes elsewhere."""
         await self._leave_to_chat()
-        self._close_recording()
-        self._recording = Recording.open(cassette)
-        player = Player(self._recording, clock=self.session.clock, speed=speed)
+        player = Player(recording, clock=self.session.clock, speed=speed)
         await self.app.push_screen(open_replay(player))
         await player.ended.wait()
         await self.settle()
@@ -105,7 +101,6 @@ class AppStage:
     async def reset(self) -> None:
         """Begin with an empty chat: no conversation, no scores, no earlier prompts."""
         await self._leave_to_chat()
-        self._close_recording()
         self.session.conversation = self.session.fresh_conversation()
         fresh = ChatScreen(self.session)
         await self.app.switch_screen(fresh)
@@ -130,11 +125,6 @@ class AppStage:
                 self.app.pop_screen()
         await self.chat.cancel_answer()
         await self.settle()
-
-    def _close_recording(self) -> None:
-        if self._recording is not None:
-            self._recording.close()
-            self._recording = None
 
     # ------------------------------------------------------------------ what is seen
 

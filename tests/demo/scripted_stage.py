@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from chatapp.client.connection import ResponseCreate
 from chatapp.demo.stage import PresenterView
@@ -102,8 +103,8 @@ class ScriptedStage:
         self.done.append(("compare", tuple(backends)))
         self.backends = list(backends)
 
-    async def play(self, cassette, speed):
-        self.done.append(("play", cassette.name, speed))
+    async def play(self, recording, speed):
+        self.done.append(("play", Path(recording.name).name, speed, recording.streams))
         await self.clock.sleep_until(self.clock.now_ns() + round(self.play_s * S))
 
     async def ask(self, prompt):

@@ -39,6 +39,7 @@ steps:
   - pause
   - play: {cassette: two.tokcast, speed: max}
   - play: three.tokcast
+  - play: {cassette: four.tokcast, as: sim:cs3/kimi-k2.6}
   - backend: local
   - backend: {use: groq/x, fallback: "recording:a.tokcast", within: 2s}
   - compare: [sim:a/b, sim:c/d]
@@ -78,11 +79,12 @@ def test_a_script_with_every_verb():
     assert steps[14].cassette == Path("folder/two.tokcast")
     assert steps[14].speed is None
     assert steps[15].speed == 1.0
-    assert steps[17].fallback == "recording:a.tokcast"
-    assert steps[18].backends == ("sim:a/b", "sim:c/d")
-    assert steps[19] == s.Fault(kind="stall", stream="b", at_tokens=40, duration_ns=4_000_000_000, place=s.Place(27, 5))
-    assert steps[20].status == 429
-    assert steps[22].settings == {"typing_ns": 10_000_000}
+    assert steps[16].repace == "sim:cs3/kimi-k2.6"
+    assert steps[18].fallback == "recording:a.tokcast"
+    assert steps[19].backends == ("sim:a/b", "sim:c/d")
+    assert steps[20] == s.Fault(kind="stall", stream="b", at_tokens=40, duration_ns=4_000_000_000, place=s.Place(28, 5))
+    assert steps[21].status == 429
+    assert steps[23].settings == {"typing_ns": 10_000_000}
     assert script.chapters == (0,)
     verbs = {next(iter(x)) if isinstance(x, dict) else x for x in yaml.safe_load(EVERYTHING)["steps"]}
     assert verbs == set(VERBS)
@@ -111,6 +113,7 @@ def test_a_script_with_every_verb():
         ("version: 1\nsteps:\n  - expect: {tps: {over: 1}}", "3:20: unknown comparison 'over'"),
         ("version: 1\nsteps:\n  - expect: {tps: {gt: fast}}", "3:24: must be a number"),
         ("version: 1\nsteps:\n  - expect: {text: {gt: 1}}", "3:25: text can be compared by matches or eq only"),
+        ("version: 1\nsteps:\n  - play: {cassette: a, as: local}", "3:29: as takes a simulated system"),
         ("version: 1\nsteps:\n  - expect: {}", "3:13: nothing is expected"),
         ("version: 1\nsteps:\n  - compare: [a]", "3:14: compare takes two to four backends"),
         ("version: 1\nsteps:\n  - fault: {kind: stal}", "3:19: unknown fault 'stal'; nearest: stall"),

@@ -8,6 +8,8 @@ from chatapp.clock import VirtualClock
 from chatapp.demo import conductor
 from chatapp.demo.parsing import parse_script
 from chatapp.demo.runner import Runner
+from chatapp.recording.writer import Recorder
+from chatapp.stream.events import Delta, Finished, Message, Request, Sent
 from tests.demo.scripted_stage import MS, S, make
 
 
@@ -157,10 +159,33 @@ async def test_faults_happen_to_the_next_answer_only():
     assert report.misses == []
 
 
-async def test_a_recording_is_played_to_its_end():
-    report, stage, _ = await play(["play: {cassette: two.tokcast, speed: 2}"])
-    assert ("play", "two.tokcast", 2.0) in stage.done
+@pytest.fixture
+def cassette(tmp_path):
+    with Recorder.open(tmp_path / "a.tokcast", clock=VirtualClock()) as recorder:
+        recorder.begin("chat", Request((Message("user", "hi"),)))
+        recorder.record("chat", Sent(0))
+        recorder.record("chat", Delta("hello", S))
+        recorder.record("chat", Finished(S))
+    return tmp_path / "demo.yaml"
+
+
+async def test_a_recording_is_played_to_its_end(cassette):
+    report, stage, runner = await play(["play: {cassette: a.tokcast, speed: 2}"], path=cassette)
+    assert ("play", "a.tokcast", 2.0, ["chat"]) in stage.done
     assert report.duration_ns == 2 * S
+    runner.close_recordings()
+
+
+async def test_a_recording_is_played_beside_what_another_system_would_make_of_it(cassette):
+    steps = ["play: {cassette: a.tokcast, as: sim:cs3/kimi-k2.6}", "backend: local"]
+    report, stage, _ = await play(steps, path=cassette)
+    assert report.misses == []
+    assert ("play", "a.tokcast", 1.0, ["original", "modelled"]) in stage.done
+
+
+async def test_a_recording_that_cannot_be_read_is_a_miss(tmp_path):
+    report, _, _ = await play(["play: none.tokcast"], path=tmp_path / "demo.yaml")
+    assert "none.tokcast: cannot be read" in report.misses[0].message
 
 
 async def test_pictures_are_compared_written_and_said_to_be_missing(tmp_path):
@@ -219,15 +244,16 @@ async def test_a_backend_that_answers_needs_no_fallback():
 
 
 @asynccontextmanager
-async def presented(steps, **options):
+async def presented(steps, path="x/demo.yaml", **options):
     clock = VirtualClock()
     stage, watch, _speaker = make(clock)
-    runner = Runner(script(steps), stage, watch, clock, live=True, **options)
+    runner = Runner(script(steps, path=path), stage, watch, clock, live=True, **options)
     task = asyncio.create_task(runner.run())
     await clock.advance(0)
     try:
         yield runner, stage, clock, task
     finally:
+        runner.close_recordings()
         task.cancel()
         for answer in stage.tasks:
             answer.cancel()
@@ -361,8 +387,8 @@ async def test_speed_and_fallback_keys():
         assert stage.views[-1].mark == "no fallback in this chapter"
 
 
-async def test_a_recording_can_be_left():
-    async with presented(["play: a.tokcast", "say: over"]) as (runner, _stage, clock, task):
+async def test_a_recording_can_be_left(cassette):
+    async with presented(["play: a.tokcast", "say: over"], path=cassette) as (runner, _stage, clock, task):
         runner.next_step()
         await clock.advance(0)
         assert task.done()
