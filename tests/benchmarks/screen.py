@@ -29,12 +29,12 @@ os.environ.setdefault("COLORTERM", "truecolor")
 for _name in ("SSH_CONNECTION", "SSH_TTY", "SSH_CLIENT", "NO_COLOR"):
     os.environ.pop(_name, None)
 
-from textual.app import App, ComposeResult
-from textual.containers import Grid, Horizontal, VerticalScroll
-from textual.drivers.headless_driver import HeadlessDriver
-from textual.widgets import Footer, Header, Input, Markdown, Static
+from textual.app import App, ComposeResult  # noqa: E402
+from textual.containers import Grid, Horizontal, VerticalScroll  # noqa: E402
+from textual.drivers.headless_driver import HeadlessDriver  # noqa: E402
+from textual.widgets import Footer, Header, Input, Markdown, Static  # noqa: E402
 
-from chatapp.ui.widgets.stream_pane import StreamPane
+from chatapp.ui.widgets.stream_pane import StreamPane  # noqa: E402 - the environment above comes first
 
 SCHEMA = "chatapp.benchmark.screen/1"
 SIZE = (200, 50)
@@ -61,7 +61,10 @@ _LIST_ITEMS = (
     "- Sampling is cheap\n",
 )
 _TABLE_ROW = "| system {n} | {n} TB/s | **{n}** tok/s | holds the weights in SRAM, one wafer for each slice |\n"
-_CJK = "晶圆级芯片把权重放在计算核心旁边的存储器里，所以**解码**时不需要等待。每个词元都要读取全部激活的权重，`带宽`就是上限。"
+_CJK = (
+    "晶圆级芯片把权重放在计算核心旁边的存储器里，所以**解码**时不需要等待。"
+    "每个词元都要读取全部激活的权重，`带宽`就是上限。"
+)
 
 
 def text_of(kind: str) -> Iterator[str]:
@@ -174,7 +177,7 @@ class Bench(App[None]):
                 pane.begin_answer("CS-3 · Kimi K2.6", simulated=True)
                 for _ in range(0, before, 500):
                     pane.write(source.take(500))
-            while any(pane.busy for pane in panes):
+            while any(pane.busy for pane in panes):  # noqa: ASYNC110 - outside what is measured
                 await asyncio.sleep(0.05)
             writers: list[Any] = [pane.write for pane in panes]
         else:
@@ -294,9 +297,10 @@ def main() -> None:
         row = run_one(case)
         rows.append(row)
         print(
-            f"{row['widget']:14} {row['panes']} x {row['tokens_per_s']:>6} tok/s {row['tokens_on_screen']:>7} on screen "
-            f"{row['text']:9} {row['cpu_ms_per_frame']:8.2f} ms/frame {row['fps']:5.1f} fps {row['core_percent']:5.1f} % "
-            f"stall {row['worst_stall_ms']:7.1f} ms {row['bytes_per_frame']:6} B/frame",
+            f"{row['widget']:14} {row['panes']} x {row['tokens_per_s']:>6} tok/s "
+            f"{row['tokens_on_screen']:>7} on screen "
+            f"{row['text']:9} {row['cpu_ms_per_frame']:8.2f} ms/frame {row['fps']:5.1f} fps "
+            f"{row['core_percent']:5.1f} % stall {row['worst_stall_ms']:7.1f} ms {row['bytes_per_frame']:6} B/frame",
             file=sys.stderr,
         )
     environment = {

@@ -56,9 +56,9 @@ async def test_case_15_a_character_cut_by_a_fragment_is_whole_again():
     assert events[-1]["response"]["output"][0]["content"][0]["text"] == "1 messages: żółw"
 
 
-@pytest.mark.parametrize("data", [frame(b"x", PING, fin=False), frame(b"x" * 126, PING), frame(b"x" * 126, CLOSE)])
-async def test_case_16_a_control_frame_in_pieces_or_too_long_is_1002(data):
-    assert await code_after(data) == 1002
+@pytest.mark.parametrize(("size", "opcode", "fin"), [(1, PING, False), (126, PING, True), (126, CLOSE, True)])
+async def test_case_16_a_control_frame_in_pieces_or_too_long_is_1002(size, opcode, fin):
+    assert await code_after(frame(b"x" * size, opcode, fin=fin)) == 1002
 
 
 @pytest.mark.parametrize("payload", [b"\x03", b"\x03\xed", b"\x00\x00", b"\x03\xe7"])
