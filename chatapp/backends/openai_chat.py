@@ -138,7 +138,7 @@ class ChatBackend:
                 retryable=False,
             )
         except Exception as exc:
-            failure = explain(exc, where=self._where, key_variable=self._server.key_variable)
+            failure = self._explain(exc)
             if failure.code == "bad_request" and "stream_options" in failure.message and "stream_options" in body:
                 self._without_stream_options = True  # an old server: then tokens are estimated
                 return await self._open(request, stack)
@@ -217,7 +217,11 @@ class ChatBackend:
             self._loaded = True
 
     def _explained(self, exc: Exception) -> Failed:
-        return explain(exc, where=self._where, key_variable=self._server.key_variable)
+        return self._explain(exc)
+
+    def _explain(self, exc: Exception) -> Failed:
+        server = self._server
+        return explain(exc, where=self._where, key_variable=server.key_variable, key_sent=server.key is not None)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -14,17 +14,18 @@ from chatapp.protocol.failures import failed, failure_from_body, retry_after
 from chatapp.stream.events import Failed
 
 
-def explain(exc: Exception, *, where: str, key_variable: str = "") -> Failed:
+def explain(exc: Exception, *, where: str, key_variable: str = "", key_sent: bool = True) -> Failed:
     """Return the failure that an exception of a request means.
 
     Args:
         exc: raised by the SDK, or by the transport beneath it.
         where: who was asked, as a person calls it: a provider, or host and port.
         key_variable: named in the hint where the key was refused.
+        key_sent: whether there was one to refuse.
     """
     now_ns = time.monotonic_ns()
     if isinstance(exc, openai.APIStatusError):
-        return _refused(exc.response, now_ns, where, key_variable)
+        return _refused(exc.response, now_ns, where, key_variable, key_sent)
     causes = list(_causes(exc))
     for cause in causes:  # what exactly failed stands deeper than what it is called above
         if isinstance(cause, ssl.SSLError):
@@ -55,7 +56,7 @@ def _network_failure(exc: Exception, causes: list[BaseException]) -> tuple[str, 
     return "bad_stream", "", False
 
 
-def _refused(response: httpx2.Response, now_ns: int, where: str, key_variable: str) -> Failed:
+def _refused(response: httpx2.Response, now_ns: int, where: str, key_variable: str, key_sent: bool) -> Failed:
     status = response.status_code
     if 300 <= status < 400:
         # Not followed: a POST may turn into a GET, the key would travel on, and the redirect would be in the TTFT.
@@ -76,9 +77,10 @@ def _refused(response: httpx2.Response, now_ns: int, where: str, key_variable: s
         where=where,
     )
     if failure.code == "auth" and key_variable:
-        return failed(
-            "auth", failure.message, at_ns=now_ns, status=status, hint=f"the key in {key_variable} was not accepted"
+        wants = (
+            f"the key in {key_variable} was not accepted" if key_sent else f"it wants a key: export {key_variable}=..."
         )
+        return failed("auth", failure.message, at_ns=now_ns, status=status, hint=wants)
     return failure
 
 

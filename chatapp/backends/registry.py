@@ -185,7 +185,7 @@ def _ad_hoc(name: str, settings: Settings, base_url: str, model: str | None) -> 
         provider=host,
         model=model,
     )
-    server = ChatServer(base_url=base_url.rstrip("/"), key=key, provider=host, key_variable=AD_HOC_KEY if key else "")
+    server = ChatServer(base_url=base_url.rstrip("/"), key=key, provider=host, key_variable=AD_HOC_KEY)
     return ChatBackend(info, server)
 
 

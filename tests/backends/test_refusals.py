@@ -79,6 +79,8 @@ def test_retry_after_is_read_from_the_headers():
 def test_key_variable_is_named_where_there_is_one():
     assert "K" in explain(status_error(401), where="Test", key_variable="K").hint
     assert "backends list" in explain(status_error(401), where="Test").hint
+    unsent = explain(status_error(401), where="Test", key_variable="K", key_sent=False)
+    assert unsent.hint == "it wants a key: export K=..."
 
 
 def test_a_redirect_to_nowhere():
