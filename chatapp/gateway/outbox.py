@@ -13,8 +13,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from chatapp.gateway.transcript import COLUMNS, Run, arrivals_of
 from chatapp.protocol.responses_server import ResponseEncoder
-from chatapp.stream.events import Arrival, Channel, Delta
+from chatapp.stream.events import Delta
 
 TICK_S = 0.005
 """At most one frame a stream in this time: 200 a second are more than any screen shows."""
@@ -29,9 +30,6 @@ SHORTEST_FRAME = 256
 _ROW_BYTES = 14
 """Of one arrival in a frame: `[1234567,5,1],`."""
 
-_JOIN_EVERY = 64
-"""Parts after which they are joined: a short string of Python's costs ten times its characters."""
-
 
 class Line(Protocol):
     """What frames are sent over; `chatapp.gateway.peer.Peer` is one."""
@@ -44,53 +42,21 @@ class Line(Protocol):
         """Send frames at once."""
 
 
-class Run:
-    """Text of one channel that waits, with its arrivals in 32 bytes each."""
-
-    __slots__ = ("arrivals", "channel", "parts")
-
-    def __init__(self, channel: Channel) -> None:
-        self.channel = channel
-        self.parts: list[str] = []
-        self.arrivals = array("q")
-
-    def add(self, delta: Delta) -> None:
-        """Take more of it. A chunk as long as a book becomes several that arrived at one time."""
-        text = delta.text
-        self.parts.append(text)
-        if len(self.parts) > _JOIN_EVERY:
-            self.parts = ["".join(self.parts)]
-        rows = self.arrivals
-        if not delta.arrivals and len(text) <= LONGEST_FRAME:
-            rows.extend((delta.at_ns, len(text), delta.tokens, delta.uncertainty_ns))
-            return
-        for arrival in arrivals_of(delta):
-            length, tokens = arrival.characters, arrival.tokens
-            while length > LONGEST_FRAME:
-                rows.extend((arrival.at_ns, LONGEST_FRAME, tokens, arrival.uncertainty_ns))
-                length, tokens = length - LONGEST_FRAME, 0
-            rows.extend((arrival.at_ns, length, tokens, arrival.uncertainty_ns))
-
-    def take(self, most: int) -> tuple[str, array[int]]:
-        """Return text with its rows of arrivals, about `most` bytes of them but at least one, and keep the rest."""
-        rows, text = self.arrivals, "".join(self.parts)
-        if len(text) + len(rows) // 4 * _ROW_BYTES <= most:
-            self.arrivals, self.parts = array("q"), []
-            return text, rows
-        characters = size = count = 0
-        for length in rows[1::4]:
-            size += length + _ROW_BYTES
-            if count and size > most:
-                break
-            count += 1
-            characters += length
-        self.arrivals, self.parts = rows[4 * count :], [text[characters:]]
-        return text[:characters], rows[: 4 * count]
-
-
-def arrivals_of(delta: Delta) -> tuple[Arrival, ...]:
-    """Return the arrivals in a delta, one where it is a single chunk."""
-    return delta.arrivals or (Arrival(delta.at_ns, len(delta.text), delta.tokens, delta.uncertainty_ns),)
+def take(run: Run, most: int) -> tuple[str, array[int]]:
+    """Take text and its rows of arrivals out of a run, about `most` bytes of them but at least one arrival."""
+    rows, text = run.arrivals, run.text
+    if len(text) + len(rows) // COLUMNS * _ROW_BYTES <= most:
+        run.arrivals, run.parts = array("q"), []
+        return text, rows
+    characters = size = count = 0
+    for length in rows[1::COLUMNS]:
+        size += length + _ROW_BYTES
+        if count and size > most:
+            break
+        count += 1
+        characters += length
+    run.arrivals, run.parts = rows[COLUMNS * count :], [text[characters:]]
+    return text[:characters], rows[: COLUMNS * count]
 
 
 class TextStream:
@@ -114,7 +80,7 @@ class TextStream:
             self.runs.append(Run(delta.channel))
         run = self.runs[-1]
         before = len(run.arrivals)
-        run.add(delta)
+        run.add(delta, longest=LONGEST_FRAME)
         cost = len(delta.text) + (len(run.arrivals) - before) * 8
         self.held += cost
         return cost
@@ -122,12 +88,12 @@ class TextStream:
     def take(self, room: int) -> list[bytes]:
         """Return the next frames of what waits, about `room` bytes."""
         run = self.runs[0]
-        text, rows = run.take(min(max(room, SHORTEST_FRAME), LONGEST_FRAME))
+        text, rows = take(run, min(max(room, SHORTEST_FRAME), LONGEST_FRAME))
         if not run.arrivals:
             self.runs.popleft()
         self.held = self.held - len(text) - len(rows) * 8 if self.runs else 0
-        arrivals = zip(rows[::4], rows[1::4], rows[2::4], strict=True)
-        return list(self.encoder.joined(run.channel, text, arrivals, rows[3::4]))
+        arrivals = zip(rows[::COLUMNS], rows[1::COLUMNS], rows[2::COLUMNS], strict=True)
+        return list(self.encoder.joined(run.channel, text, arrivals, rows[3::COLUMNS]))
 
 
 class Ticker:

@@ -51,8 +51,8 @@ class Limits:
     """From a message's first byte to its last."""
     open_s: float = 5.0
     """From the connection to the whole opening request."""
-    deadline_s: float = 10.0
-    """A client that reads nothing for so long is dropped; so is one that has vanished."""
+    deadline_s: float = 9.0
+    """A client that reads nothing for so long is dropped, so within 10 s all told; so is one that has vanished."""
     ping_s: float = 8.0
     """Silence after which a client is asked whether it is there; proxies cut what is silent for 30 or 60 s."""
     burst: int = 500

@@ -13,13 +13,13 @@ from typing import NamedTuple
 from chatapp.backends.base import Backend
 from chatapp.errors import BackendError, ChatappError, MissingKeyError, UnknownNameError
 from chatapp.gateway.account import Account
-from chatapp.gateway.metrics import Meter
+from chatapp.gateway.metrics import Meter, NoMeter
 from chatapp.gateway.outbox import Outbox, TextStream
 from chatapp.gateway.pool import BackendPool
+from chatapp.gateway.transcript import Transcript
 from chatapp.protocol.responses import WireError
 from chatapp.protocol.responses_requests import Cancel, Create, History, parse_client_event, stream_id_of
 from chatapp.protocol.responses_server import ResponseEncoder
-from chatapp.stream.answer import Answer
 from chatapp.stream.events import Delta, Failed, Finished, Notice, Request, Sent
 
 MOST_AT_ONCE = 16
@@ -98,12 +98,16 @@ class Talk:
             self._meter.refused(exc.code)
             self.outbox.put([exc.to_frame(create.stream_id)])
         else:
-            self._meter.ended(backend.info.name, response.answer)
-            if response.answer.outcome in ("done", "length"):
-                self._history.remember(response_id, request, response.answer.text)
+            if response.transcript.is_whole:
+                self._history.remember(response_id, request, response.transcript.text)
+            if not isinstance(self._meter, NoMeter):
+                await asyncio.to_thread(self._report, backend.info.name, response.transcript)
         finally:
             self._account.streams -= 1
             del self._running[response_id]
+
+    def _report(self, name: str, transcript: Transcript) -> None:
+        self._meter.ended(name, transcript.settle())
 
     async def _open(self, name: str) -> Backend:
         try:
@@ -153,7 +157,7 @@ class Response:
     """
 
     def __init__(self, response_id: str, create: Create, request: Request, backend: Backend, outbox: Outbox) -> None:
-        self.answer = Answer(backend.info)
+        self.transcript = Transcript(backend.info)
         self._request = request
         self._backend = backend
         self._outbox = outbox
@@ -163,68 +167,66 @@ class Response:
     async def run(self) -> None:
         """Relay to the end. A cancelled relay ends its response as cancelled, without the text that still waited."""
         self._outbox.put([self._encoder.created()])
+        transcript = self.transcript
         figures: dict[str, str] = {}
         cancelled = False
         try:
             await self._relay()
-            # Counting tokens takes milliseconds: in a thread, so that no other stream waits for it.
-            figures = await asyncio.to_thread(final_metadata, self.answer)
+            # In a thread, so that no other stream waits for what is counted.
+            figures = await asyncio.to_thread(final_metadata, transcript)
         except asyncio.CancelledError:
-            cancelled = self.answer.outcome is None
-            self._end(Finished(time.monotonic_ns(), "cancelled"))
+            cancelled = transcript.end is None
+            transcript.note(Finished(time.monotonic_ns(), "cancelled"))
         except Exception as exc:  # a backend's bug: the client gets an end, the log gets the traceback
             _log.exception("backend %s broke its interface", self._backend.info.name)
             message = f"unexpected {type(exc).__name__}; the gateway's log says more"
-            self._end(Failed(time.monotonic_ns(), "internal", message))
+            transcript.note(Failed(time.monotonic_ns(), "internal", message))
         self._finish(figures, drop_text=cancelled)
 
     async def _relay(self) -> None:
         """Pass events on until the answer has ended; the upstream is closed when this returns."""
-        outbox, answer, text = self._outbox, self.answer, self._text
+        outbox, transcript, text = self._outbox, self.transcript, self._text
         count = 0
         async with aclosing(self._backend.stream(self._request)) as events:
             async for event in events:
-                answer.feed(event)
                 if isinstance(event, Delta):
+                    transcript.add(event)
                     outbox.put_text(text, event)
                     count += 1
                     if outbox.full:
                         await outbox.space()
                     elif count % YIELD_EVERY == 0:  # a flood that always has a next event would starve all others
                         await asyncio.sleep(0)
-                elif isinstance(event, Sent):
+                    continue
+                transcript.note(event)
+                if isinstance(event, Sent):
                     outbox.put(self._encoder.sent(event))
                 elif isinstance(event, Notice):
                     outbox.put([self._encoder.notice(event)])
                 elif isinstance(event, (Finished, Failed)):
                     return
-        self._end(Failed(time.monotonic_ns(), "truncated", "the backend ended without an end", retryable=True))
-
-    def _end(self, event: Finished | Failed) -> None:
-        """End a response that its backend has not ended."""
-        if self.answer.outcome is None:
-            self.answer.feed(event)
+        transcript.note(Failed(time.monotonic_ns(), "truncated", "the backend ended without an end", retryable=True))
 
     def _finish(self, figures: dict[str, str], *, drop_text: bool) -> None:
-        answer, encoder = self.answer, self._encoder
-        failure, finished = answer.failure, answer.finished
-        if failure is not None:
-            _log.info("response failed: %s: %s: %s", self._backend.info.name, failure.code, failure.message)
+        encoder, end = self._encoder, self.transcript.end
+        usage, timing = self.transcript.usage, self.transcript.server_timing
+        assert end is not None
+        if isinstance(end, Failed):
+            _log.info("response failed: %s: %s: %s", self._backend.info.name, end.code, end.message)
 
         def tail() -> Iterator[bytes]:
-            if failure is not None:
-                return encoder.failed(failure, answer.usage)
-            assert finished is not None
-            return encoder.finished(finished, answer.usage, answer.server_timing, figures)
+            if isinstance(end, Failed):
+                return encoder.failed(end, usage)
+            return encoder.finished(end, usage, timing, figures)
 
         self._outbox.finish(self._text, tail, drop_text=drop_text)
         if self._text.runs:  # a slow reader: the end is known now, its text takes its time
-            self._outbox.put([encoder.ending(answer.outcome or "failed")])
+            self._outbox.put([encoder.ending("failed" if isinstance(end, Failed) else end.reason)])
 
 
-def final_metadata(answer: Answer) -> dict[str, str]:
+def final_metadata(transcript: Transcript) -> dict[str, str]:
     """Return the final figures as metadata strings, for clients that do not read arrivals."""
-    figures = answer.final()
+    figures = transcript.settle().final()
     names = ("ttft_ms", "ttfa_ms", "output_speed_tps", "tpot_ms", "icl_ms", "e2e_ms", "characters_per_s", "common_tps")
     found = {name: f"{value:.3f}" for name in names if (value := getattr(figures, name)) is not None}
     found |= {"token_count_source": figures.token_count_source, "arrival_source": figures.arrival_source}
