@@ -157,12 +157,12 @@ class CompareScreen(Screen[None]):
 
     @on(PromptBox.Submitted)
     def _submitted(self, event: PromptBox.Submitted) -> None:
+        box = self.query_one(PromptBox)
         if self.running:
+            box.give_back(event)
             self.notify("Still running: Esc cancels all lanes.", severity="warning")
             return
-        box = self.query_one(PromptBox)
         box.remember(event.text)
-        box.clear_prompt()
         self.retell = None
         self.start(event.text)
 

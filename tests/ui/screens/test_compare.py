@@ -158,6 +158,7 @@ async def test_while_it_runs_no_second_prompt_is_sent(compare):
         await pilot.press(*"more", "enter")
         await pilot.pause()
         assert len(app.session.link.connections[0].requests) == 2
+        assert app.screen.query_one("#prompt").text == "more"
         app.session.link.connections[0].gate.set()
 
 
