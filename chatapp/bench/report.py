@@ -20,7 +20,7 @@ import msgspec
 
 from chatapp import __version__
 from chatapp.bench.request import Response
-from chatapp.bench.runner import Run
+from chatapp.bench.runner import Part, Run
 from chatapp.bench.schedule import Load
 from chatapp.bench.workloads import Workload
 from chatapp.stream.metrics import Figures, Goodput, meets
@@ -75,6 +75,8 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
     health: Any
     doubt: Any
     partial: str | None
+    workers: tuple[Part, ...] = ()
+    """Of a cluster: their clocks, their starts, their health. `health` above is the worst of them."""
 
 
 def assess(run: Run, limits: Goodput = NO_LIMITS) -> Level:
@@ -98,6 +100,7 @@ def assess(run: Run, limits: Goodput = NO_LIMITS) -> Level:
         health=run.health,
         doubt=run.doubt,
         partial=run.partial,
+        workers=run.parts,
     )
 
 

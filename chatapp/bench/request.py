@@ -52,6 +52,8 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     """Waited because the server said 429; outside every figure."""
     late_s: float = 0.0
     """How long after its planned time it was taken up, in an open load."""
+    worker: str = ""
+    """Which worker of a cluster measured it; empty for this process."""
 
     @property
     def kind_of_error(self) -> str | None:

@@ -39,6 +39,25 @@ WARMUP_NUMBERS = 1_000_000_000
 """Warm-up requests are numbered from here, so that they share no prompt with a measured one."""
 
 
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker's part of a level that a cluster measured together."""
+
+    worker: str
+    address: str
+    host: str
+    requests: int
+    clock_offset_ms: float
+    """Its monotonic clock minus that of the machine that reports; on other machines it may be anything."""
+    clock_error_ms: float
+    """Half of the shortest round trip: how far off the offset, and so the start of this worker, may be."""
+    wall_offset_s: float
+    """Its wall clock minus ours; no figure comes from that."""
+    start_late_ms: float | None
+    """Its start, after the instant that all were to start at."""
+    health: Health | None
+    lost: bool = False
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One level of load and what came of it."""
 
@@ -50,6 +69,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     doubt: Doubt
     partial: str | None = None
     """Why it ended early; None for a whole one."""
+    parts: tuple[Part, ...] = ()
+    """Of a cluster's workers; empty where this process measured by itself."""
 
     @property
     def good(self) -> list[Response]:

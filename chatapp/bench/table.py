@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chatapp.bench.report import Level
-from chatapp.bench.runner import Progress
+from chatapp.bench.runner import Part, Progress
 from chatapp.stream.statistics import Summary
 
 DASH = "–"
@@ -107,7 +107,16 @@ def remarks(level: Level, *, named: bool) -> list[str]:
         said.append("doubtful: " + "; ".join(level.doubt.reasons))
     if level.partial:
         said.append(f"partial: {level.partial}")
+    said += [_worker(part) for part in level.workers]
     return [f"{level.label}: {line}" if named else line for line in said]
+
+
+def _worker(part: Part) -> str:
+    where = f"{part.worker} at {part.address} ({part.host})"
+    clock = f"clock {part.clock_offset_ms:+,.3f} ms, known to ± {part.clock_error_ms:.3f} ms"
+    if part.start_late_ms is None:
+        return f"{where}: {clock}; lost"
+    return f"{where}: {part.requests} requests; {clock}; began {number(part.start_late_ms)} ms after the common start"
 
 
 def plot(levels: Sequence[Level], *, width: int = 48) -> str:

@@ -40,6 +40,9 @@ BAR_CELLS = 24
 @click.option("--record", "record_file", metavar="FILE", help="Keep every arrival in a recording.")
 @click.option("--max-cost", type=float, metavar="USD", help="Refuse, or stop, above this cost.")
 @click.option("--max-tokens", type=int, metavar="N", help="Refuse, or stop, above so many tokens.")
+@click.option(
+    "--cluster", metavar="ADDRESS", help="Share the load among a Dask cluster's workers; local:N starts N here."
+)
 @click.option("--yes", is_flag=True, help="Do not ask before a run that costs money.")
 def bench(json_file: str | None, csv_file: str | None, yes: bool, **options: Any) -> int:
     """Measure a backend: latency, speed, and how sure the figures are."""
@@ -58,10 +61,19 @@ def bench(json_file: str | None, csv_file: str | None, yes: bool, **options: Any
     plan = make_plan(settings, options)
     agree_to_cost(plan, settings, yes=yes)
     display = Display(plan)
+    told: dict[str, Any] = {
+        "on_level": display.level,
+        "on_progress": display.progress,
+        "on_problem": display.problem,
+    }
     try:
-        runs = asyncio.run(
-            carry_out(plan, on_level=display.level, on_progress=display.progress, on_problem=display.problem)
-        )
+        if options["cluster"]:
+            from chatapp.bench.cluster import Target, carry_out_together
+
+            target = Target(backend=options["backend"] or "", base_url=options["base_url"], model=options["model"])
+            runs = asyncio.run(carry_out_together(plan, target, options["cluster"], **told))
+        else:
+            runs = asyncio.run(carry_out(plan, **told))
     finally:
         display.close()
     return write(plan, runs, json_file=json_file, csv_file=csv_file)

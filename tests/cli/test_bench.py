@@ -144,3 +144,22 @@ def test_the_progress_line_is_rewritten_on_a_terminal_only(backend, monkeypatch,
     display.close()
     display.problem("disk full \x1b[31m")
     assert capsys.readouterr().err == "\r\x1b[2Kwarming up\r\x1b[2Kdisk full ␛[31m\n"
+
+
+@pytest.mark.parametrize("address", ["local:0", "local:10000", "nonsense"])
+def test_a_cluster_that_is_none_is_wrong_use(address, backend, capsys):
+    assert bench("--cluster", address) == 2
+    assert address.removeprefix("local:") in capsys.readouterr().err
+
+
+def test_a_cluster_reports_as_one_machine_does(capsys, tmp_path, monkeypatch):
+    pytest.importorskip("distributed", reason="needs the extra `cluster`")
+    for name in ("CONFIG", "DATA", "STATE", "CACHE"):
+        monkeypatch.setenv(f"CHATAPP_{name}_DIR", str(tmp_path / name.lower()))
+    arguments = ["--backend", "sim:cs3/kimi-k2.6", "--prompt", "hi", "--requests", "2", "--cluster", "local:1"]
+    assert run(["bench", *arguments, "--json", "-"]) == 0
+    out, err = capsys.readouterr()
+    report = json.loads(out)
+    assert [response["worker"] for response in report["responses"]] == ["worker-1", "worker-1"]
+    assert report["partial"] is None
+    assert "×1: 2 whole answers, 0 errors" in err
