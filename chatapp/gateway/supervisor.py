@@ -8,6 +8,7 @@ nobody: it reserves the port, starts workers, starts another where one dies, and
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 import signal
@@ -222,9 +223,7 @@ def forget_counts(pid: int) -> None:
     if METRICS_FOLDER not in os.environ:
         return
     with suppress(ImportError):
-        from prometheus_client.multiprocess import mark_process_dead
-
-        mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        importlib.import_module("prometheus_client.multiprocess").mark_process_dead(pid)
 
 
 async def supervise(
