@@ -38,7 +38,9 @@ class ChatApp(App[object]):
     ]
 
     def __init__(self, session: Session, *, first: Callable[[Session], Screen[None]] | None = None) -> None:
-        super().__init__()
+        # Textual chooses how to take colours away here, before a theme is set: said later, it would turn the terminal's
+        # own colours into shades of grey, which are black on black.
+        super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
         self.session = session
         self._first = first
         self._clashes = check_keymap(session.settings.keymap, session.settings.source)
