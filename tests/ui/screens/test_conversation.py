@@ -293,8 +293,12 @@ class TestLayout:
     async def test_no_color_means_the_terminals_own_colours(self, make_app, monkeypatch):
         monkeypatch.setenv("NO_COLOR", "1")
         app = make_app()
-        async with app.run_test(size=SIZE):
+        async with app.run_test(size=SIZE) as pilot:
+            screen = await send(pilot, "hello")
             assert app.theme == "ansi"
+            assert TEXT.split()[0] in shown(screen)
+            styles = [s.style for line in screen._compositor.render_strips() for s in line if s.style]
+            assert {c.name for style in styles for c in (style.color, style.bgcolor) if c} <= {"default"}
 
 
 async def test_a_draft_survives_the_end_of_the_app(make_app):
