@@ -43,6 +43,9 @@ class Meter(Protocol):
     def lag(self, seconds: float) -> None:
         """How late the event loop ran something that was due."""
 
+    def stands(self, connections: int, streams: int) -> None:
+        """How many connections are open and responses in flight; said a few times a second."""
+
 
 class NoMeter:
     """Reports to nobody."""
@@ -60,6 +63,9 @@ class NoMeter:
         """Ignore."""
 
     def lag(self, seconds: float) -> None:
+        """Ignore."""
+
+    def stands(self, connections: int, streams: int) -> None:
         """Ignore."""
 
 
@@ -142,13 +148,17 @@ class PrometheusMeter:
         """Observe the loop's lag."""
         self._lag.observe(seconds)
 
+    def stands(self, connections: int, streams: int) -> None:
+        """Note what is open, also for another worker that is asked for all of them."""
+        self.connections.set(connections)
+        self.streams.set(streams)
+
     def render(self, connections: int, streams: int) -> bytes:
         """Return the page."""
         from prometheus_client import CollectorRegistry, generate_latest
         from prometheus_client.multiprocess import MultiProcessCollector
 
-        self.connections.set(connections)
-        self.streams.set(streams)
+        self.stands(connections, streams)
         if SHARED not in os.environ:
             return generate_latest(self.registry)
         registry = CollectorRegistry()

@@ -183,6 +183,7 @@ class Gateway:
     def _look_after(self) -> None:
         now_s = time.monotonic()
         self._meter.lag(max(0.0, now_s - self._due_s))
+        self._meter.stands(self.connections, self.streams)
         self._due_s = now_s + CHECK_S
         self._access.tokens.refresh()
         for peer, talk in list(self._peers.items()):

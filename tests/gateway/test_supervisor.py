@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
@@ -49,6 +50,17 @@ class Fleet:
         path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return sorted(int(pid) for pid in path.read_text().split())
 
+    def metrics(self) -> dict[str, float]:
+        """Return what `/metrics` says now; empty where a worker that has just died was asked."""
+        url = self.url.replace("ws:", "http:").replace("/v1/responses", "/metrics")
+        try:
+            asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})
+            with urllib.request.urlopen(asked, timeout=5) as page:
+                lines = page.read().decode().splitlines()
+        except OSError:
+            return {}
+        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[:1] != "#"}
+
     async def ask(self, request: ResponseCreate = ASKED) -> list[object]:
         connection = await Connection.open(self.url, Secret("token", TOKEN))
         try:
@@ -59,7 +71,7 @@ class Fleet:
 
 @pytest.fixture
 def fleet(folders):
-    arguments = ["gateway", "--workers", "2", "--port", "0", "--token-file", str(folders / "token")]
+    arguments = ["gateway", "--workers", "2", "--metrics", "--port", "0", "--token-file", str(folders / "token")]
     process = subprocess.Popen(
         [sys.executable, "-m", "chatapp", *arguments],
         stdout=subprocess.PIPE,
@@ -116,6 +128,22 @@ async def test_a_dead_worker_is_replaced_and_a_signal_ends_all(fleet):
     assert "worker 1 (pid" in err
     assert "killed by signal 9: another one in 0.5 s" in err or "killed by signal 9: another one in 0.25 s" in err
     assert not any(is_running(pid) for pid in everyone)
+
+
+async def test_any_worker_answers_with_the_metrics_of_all(fleet):
+    pytest.importorskip("prometheus_client", reason="needs the extra `metrics`")
+    for _ in range(6):
+        await fleet.ask()
+    held = [await Connection.open(fleet.url, Secret("token", TOKEN)) for _ in range(16)]
+    for _ in range(4):  # the kernel deals these out to different workers, too
+        await until(lambda: fleet.metrics().get("chatapp_connections") == 16)
+    responses = 'chatapp_responses_total{backend="sim:cs3/kimi-k2.6",outcome="length"}'
+    assert {fleet.metrics()[responses] for _ in range(4)} == {6.0}, "whichever worker is asked"
+    os.kill(fleet.workers[0], signal.SIGKILL)
+    await until(lambda: fleet.metrics().get("chatapp_connections", 16) < 16)
+    await until(lambda: fleet.metrics().get(responses) == 6.0)  # what it had counted stays counted
+    for connection in held:
+        await connection.aclose()
 
 
 async def test_workers_finish_their_streams_when_told_to_stop(fleet):
