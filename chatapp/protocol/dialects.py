@@ -14,7 +14,8 @@ from typing import Any, Literal
 import msgspec
 
 from chatapp.protocol.failures import failure_from_body
-from chatapp.stream.events import Delta, Event, Failed, FinishReason, Notice, ServerTiming, Usage
+from chatapp.protocol.halves import Halves
+from chatapp.stream.events import Channel, Delta, Event, Failed, FinishReason, Notice, ServerTiming, Usage
 
 _FINISH: dict[str, FinishReason] = {
     "length": "length",
@@ -74,6 +75,7 @@ class ChatDecoder:
         self._timing_source: Literal["", "seconds", "llama.cpp"] = ""
         self._counted = 0  # completion tokens at the last chunk, where usage is continuous
         self._warned: set[str] = set()
+        self._halves: dict[Channel, Halves] = {"answer": Halves(), "reasoning": Halves()}
         self.finish_reason: FinishReason | None = None
         self.done = False
         """`[DONE]` has been seen."""
@@ -125,16 +127,18 @@ class ChatDecoder:
             delta = choice.delta or choice.message
             if delta is None:
                 if choice.text:
-                    events.append(Delta(choice.text, at_ns, "answer", tokens, uncertainty_ns))
+                    events.append(Delta(self._joined("answer", choice.text), at_ns, "answer", tokens, uncertainty_ns))
                 continue
             if delta.tool_calls is not None and bytes(delta.tool_calls) not in (b"null", b"[]"):
                 events += self._warn("the model asked for a tool; tools are not offered and the call is not shown")
             thought = delta.reasoning_content or delta.reasoning
             if thought:
-                events.append(Delta(thought, at_ns, "reasoning", 0 if delta.content else tokens, uncertainty_ns))
+                spoken = 0 if delta.content else tokens
+                events.append(Delta(self._joined("reasoning", thought), at_ns, "reasoning", spoken, uncertainty_ns))
             if delta.content:
                 # Tokens of a chunk that holds both kinds cannot be told apart: then neither says a number.
-                events.append(Delta(delta.content, at_ns, "answer", 0 if thought else tokens, uncertainty_ns))
+                spoken = 0 if thought else tokens
+                events.append(Delta(self._joined("answer", delta.content), at_ns, "answer", spoken, uncertainty_ns))
         self.deltas += sum(type(event) is Delta for event in events)
         return events
 
@@ -159,6 +163,9 @@ class ChatDecoder:
         if chunk.timings:
             self._timing, self._timing_source = chunk.timings, "llama.cpp"
         return tokens
+
+    def _joined(self, channel: Channel, text: str) -> str:
+        return self._halves[channel].join(text)
 
     def close(self) -> list[Event]:
         """Return what is known at the end: usage, the server's timing, a count of what could not be read."""
