@@ -46,7 +46,7 @@ def take(run: Run, most: int) -> tuple[str, array[int]]:
     """Take text and its rows of arrivals out of a run, about `most` bytes of them but at least one arrival."""
     rows, text = run.arrivals, run.text
     if len(text) + len(rows) // COLUMNS * _ROW_BYTES <= most:
-        run.arrivals, run.parts = array("q"), []
+        run.keep("", array("q"))
         return text, rows
     characters = size = count = 0
     for length in rows[1::COLUMNS]:
@@ -55,7 +55,7 @@ def take(run: Run, most: int) -> tuple[str, array[int]]:
             break
         count += 1
         characters += length
-    run.arrivals, run.parts = rows[COLUMNS * count :], [text[characters:]]
+    run.keep(text[characters:], rows[COLUMNS * count :])
     return text[:characters], rows[: COLUMNS * count]
 
 

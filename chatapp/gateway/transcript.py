@@ -32,19 +32,22 @@ COLUMNS = 4
 class Run:
     """Text of one channel, with its arrivals in 32 bytes each."""
 
-    __slots__ = ("arrivals", "channel", "parts")
+    __slots__ = ("_parts", "_recent", "arrivals", "channel")
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
-        self.parts: list[str] = []
         self.arrivals = array("q")
+        self._parts: list[str] = []
+        self._recent: list[str] = []
 
     def add(self, delta: Delta, *, longest: int = 1 << 62) -> None:
         """Take more of it. A chunk longer than `longest` becomes several that arrived at one time."""
         text = delta.text
-        self.parts.append(text)
-        if len(self.parts) > JOIN_EVERY:
-            self.parts = ["".join(self.parts)]
+        recent = self._recent
+        recent.append(text)
+        if len(recent) >= JOIN_EVERY:
+            self._parts.append("".join(recent))
+            recent.clear()
         rows = self.arrivals
         if not delta.arrivals and len(text) <= longest:
             rows.extend((delta.at_ns, len(text), delta.tokens, delta.uncertainty_ns))
@@ -59,7 +62,13 @@ class Run:
     @property
     def text(self) -> str:
         """All of it."""
-        return "".join(self.parts)
+        return "".join(self._parts) + "".join(self._recent)
+
+    def keep(self, text: str, arrivals: array[int]) -> None:
+        """Keep only this of it."""
+        self.arrivals = arrivals
+        self._parts = [text] if text else []
+        self._recent = []
 
 
 def arrivals_of(delta: Delta) -> tuple[Arrival, ...]:

@@ -134,6 +134,7 @@ async def many_streams(server: Server, options: argparse.Namespace) -> dict[str,
     return {
         "streams": options.streams,
         "rate_tps": RATE,
+        "tokens_per_s": round(counted / wall),
         "cpu_percent": round(100 * cpu / wall, 1),
         "cpu_us_per_token": round(1e6 * cpu / counted, 2),
         **quantiles(steady),
