@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from chatapp.cli import opening
+from chatapp.cli.splash import Splash
 from chatapp.config import Settings, load_settings
 from chatapp.errors import UnknownNameError, UsageError
 
@@ -54,37 +55,45 @@ def chat(  # noqa: PLR0913, PLR0917 - one argument for each option
     settings = load_settings()
     if prompt is not None:
         prompt = _read_prompt(prompt)
-    if not plain:
-        opening.require_terminal()
-    name, own = _choose(settings, backend, base_url, model)
-    if gateway is not None:
-        _check_gateway(gateway, {"--base-url": base_url, "--pace": pace, "--load": load, "--seed": seed})
-    # The gateway starts beside us from here on: checks and the screen's import take about as long as it does. It ends
-    # with this process, however that ends.
-    link = opening.start_link(gateway, own=own, pace=pace, load=load, seed=seed if seed is not None else settings.seed)
-    try:
-        if gateway is None and not own:
-            check_backend(name, settings, ask_servers=plain, pace=pace, load=load)
-        session = opening.open_session(
-            link(),
-            settings,
-            backend=name,
-            system=system if system is not None else settings.system,
-            save=False if no_save else None,
+
+    def start() -> int:
+        name, own = _choose(settings, backend, base_url, model)
+        if gateway is not None:
+            _check_gateway(gateway, {"--base-url": base_url, "--pace": pace, "--load": load, "--seed": seed})
+        # The gateway starts beside us from here on: checks and the screen's import take about as long as it does. It
+        # ends with this process, however that ends.
+        link = opening.start_link(
+            gateway, own=own, pace=pace, load=load, seed=seed if seed is not None else settings.seed
         )
-        if resume is not None:
-            conversation = session.saver.load(resume)
-            if conversation is None:
-                raise UsageError("there is no saved conversation yet")
-            session.go_on_with(conversation, keep_backend=backend is not None or base_url is not None)
-        if record is not None:
-            session.start_recording(Path(record))
-        if plain:
-            return _plain(session, prompt)
-        session.first_prompt = prompt or ""
-        return opening.run_app(session)
-    finally:
-        link.stop()
+        try:
+            if gateway is None and not own:
+                check_backend(name, settings, ask_servers=plain, pace=pace, load=load)
+            session = opening.open_session(
+                link(),
+                settings,
+                backend=name,
+                system=system if system is not None else settings.system,
+                save=False if no_save else None,
+            )
+            if resume is not None:
+                conversation = session.saver.load(resume)
+                if conversation is None:
+                    raise UsageError("there is no saved conversation yet")
+                session.go_on_with(conversation, keep_backend=backend is not None or base_url is not None)
+            if record is not None:
+                session.start_recording(Path(record))
+            if plain:
+                return _plain(session, prompt)
+            session.first_prompt = prompt or ""
+            return opening.run_app(session)
+        finally:
+            link.stop()
+
+    if plain:
+        return start()
+    opening.require_terminal()
+    with Splash():
+        return start()
 
 
 def _plain(session: Session, prompt: str | None) -> int:
