@@ -142,9 +142,12 @@ class Exchange:
     def note(self) -> str:
         """What belongs beside every figure of this answer."""
         info = self.answer.info
+        simulated = "simulated"
+        if info.detail.get("pace", "model") != "model":
+            simulated += f", {info.detail['pace']}"
         if self.retell is not None:
-            return f"text: {self.retell.source}, timing: simulated"
-        return "simulated" if info.simulated else "replay" if info.kind == "recorded" else ""
+            return f"text: {self.retell.source}, timing: {simulated}"
+        return simulated if info.simulated else "replay" if info.kind == "recorded" else ""
 
     def _notice(self, notice: Notice) -> None:
         if notice.kind == "progress":

@@ -58,7 +58,7 @@ async def serve(settings: Settings, options: ChildOptions, token: Secret) -> Non
     resolve = make_resolve(settings, own=options.own, pace=options.pace, load=options.load, seed=options.seed)
     gateway = Gateway(
         resolve,
-        make_models(settings, own=options.own),
+        make_models(settings, own=options.own, pace=options.pace),
         Access(token.reveal(), loopback=True),
         # A screen that is suspended (Ctrl-Z, a closed lid) reads nothing for long and must find its answer afterwards;
         # what is held for it is bounded, and the lifeline tells when it is gone.

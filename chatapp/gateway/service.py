@@ -39,9 +39,15 @@ def make_resolve(
 
 
 def make_models(
-    settings: Settings, *, own: Mapping[str, Mapping[str, Any]] | None = None
+    settings: Settings, *, own: Mapping[str, Mapping[str, Any]] | None = None, pace: str | None = None
 ) -> Callable[[], Awaitable[Sequence[ModelListing]]]:
-    """Return the function that lists what can be chosen: the registry's, and servers found on this machine now."""
+    """Return the function that lists what can be chosen: the registry's, and servers found on this machine now.
+
+    Args:
+        settings: keys, own backends, whether to look for servers.
+        own: backends given by URL on the command line: name to `{base_url, model}`.
+        pace: of simulated backends, the source of their pace; said with each where it is not the model.
+    """
 
     async def models() -> Sequence[ModelListing]:
         from chatapp.backends import registry
@@ -66,6 +72,7 @@ def make_models(
                 output_usd=listing.output_usd,
                 price_source=listing.price_source,
                 owned_by=listing.provider,
+                note="a vendor's figure played back" if pace == "claimed" and listing.kind == "simulated" else "",
             )
             for listing in listings
         ]

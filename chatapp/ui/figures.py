@@ -29,6 +29,10 @@ def panel_view(exchange: Exchange) -> PanelView:
 def panel_details(detail: dict[str, str | float]) -> tuple[tuple[str, str], ...]:
     """Return what a backend says of itself that belongs beside the figures: its physical limit and what bounds it."""
     rows: list[tuple[str, str]] = []
+    if detail.get("pace", "model") != "model":
+        rows.append(
+            ("pace", "claim played back")
+        )  # as wide as the narrowest panel: the figure is the vendor's, not ours
     limit = detail.get("limit_tps")
     if isinstance(limit, (int, float)):
         rows.append(("limit", f"{wording.speed(float(limit))} tok/s"))

@@ -4,12 +4,13 @@ import io
 import pytest
 
 from chatapp.client import plain
+from chatapp.client.exchange import Exchange
 from chatapp.client.plain import PlainPane, ask, ask_once, converse
 from chatapp.client.saver import Saver
 from chatapp.client.session import Session
 from chatapp.config import Settings
 from chatapp.errors import GatewayError
-from chatapp.stream.events import Delta, Failed, Finished, Notice, Sent
+from chatapp.stream.events import BackendInfo, Delta, Failed, Finished, Notice, Retell, Sent
 from tests.ui.scripted import MS, ScriptedConnection, ScriptedLink, StandingClock, paced
 
 START = 1_000 * MS
@@ -72,6 +73,19 @@ async def test_an_interrupted_answer_is_marked_and_keeps_its_figures(tmp_path):
     assert out.getvalue() == "half an\n"
     assert "cancelled: partial answer" in err.getvalue()
     assert connection.cancelled == 1
+
+
+async def test_a_played_back_claim_is_named_beside_its_figures(tmp_path):
+    session = make_session(tmp_path)
+    turn = session.conversation.add("x", session.backend)
+    detail = {"pace": "vendor's figure played back"}
+    for retell, note in (
+        (None, "simulated, vendor's figure played back"),
+        (Retell("text", "local"), "text: local, timing: simulated, vendor's figure played back"),
+    ):
+        exchange = Exchange(session, turn, PlainPane(io.StringIO(), io.StringIO()), retell=retell)
+        exchange.answer.info = BackendInfo("sim:cs3/m", "CS-3", "simulated", "simulated", "m", detail=detail)
+        assert exchange.note == note
 
 
 async def test_once_means_exit_code_and_everything_closed(tmp_path, capsys):

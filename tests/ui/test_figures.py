@@ -19,6 +19,11 @@ def test_a_simulated_backend_shows_limit_bound_claim_and_model():
     )
 
 
+def test_a_played_back_claim_says_so_first():
+    assert panel_details({"pace": "vendor's figure played back"}) == (("pace", "claim played back"),)
+    assert panel_details({"pace": "model"}) == ()
+
+
 def test_details_of_another_shape_are_left_out():
     assert panel_details({"limit_tps": "fast", "dominant": 3.0}) == ()
 

@@ -181,7 +181,7 @@ class ConversationScreen(Screen[None]):
     def _behind(self) -> Behind:
         info = self.session.info()
         notes = {
-            "simulated": "simulated: timing from a hardware model",
+            "simulated": f"simulated: {sanitize_line(info.note) or 'timing from a hardware model'}",
             "local": "a real model, on this machine",
             "recorded": "a recorded run, with its timing",
             "live": f"a live service: {info.provider}" if info.provider else "a live service",
