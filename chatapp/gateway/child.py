@@ -41,6 +41,10 @@ def main() -> None:
     except ChatappError as exc:
         print(json.dumps({"error": exc.message}), flush=True)
         sys.exit(exc.exit_code)
+    except Exception as exc:  # a bug: nobody reads our standard error, so the log must have it
+        logging.getLogger("chatapp.gateway.child").exception("unexpected error")
+        print(json.dumps({"error": f"{type(exc).__name__}: {exc}"}), flush=True)
+        sys.exit(1)
 
 
 def run(main_task: Coroutine[Any, Any, T]) -> T:
