@@ -51,9 +51,9 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 class Server:
     """A server process under test."""
 
-    def __init__(self, kind: str, loop: str) -> None:
+    def __init__(self, kind: str, loop: str, *more: str) -> None:
         self.kind = kind
-        command = [sys.executable, "-m", "tests.benchmarks.gateway_server", kind, "--loop", loop]
+        command = [sys.executable, "-m", "tests.benchmarks.gateway_server", kind, "--loop", loop, *more]
         if (os.cpu_count() or 1) > 1:
             command += ["--cpu", "0"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -77,6 +77,13 @@ class Server:
         """Resident memory."""
         return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * _PAGE / 1024
 
+    def count(self, what: str) -> str:
+        """Ask it to count, and return the number."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("count\n")
+        self.process.stdin.flush()
+        return self.line(what)
+
     def tell(self) -> None:
         """Ask it to stop."""
         assert self.process.stdin is not None
@@ -85,9 +92,9 @@ class Server:
 
 
 @contextmanager
-def serving(kind: str, loop: str) -> Iterator[Server]:
+def serving(kind: str, loop: str, *more: str) -> Iterator[Server]:
     """A server that ends with the block."""
-    server = Server(kind, loop)
+    server = Server(kind, loop, *more)
     try:
         yield server
     finally:

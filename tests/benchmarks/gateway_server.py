@@ -69,6 +69,9 @@ class Pacer:
 class Source:
     """A scripted backend; its name says what it does."""
 
+    told = True
+    """Whether to say which upstreams are closed early: a soak would fill the pipe."""
+
     def __init__(self, name: str, pacer: Pacer) -> None:
         self.info = BackendInfo(name, name, "live", "benchmark", name)
         self._kind, _, rest = name.partition(":")
@@ -99,7 +102,7 @@ class Source:
             finished = True
             yield Finished(time.monotonic_ns())
         finally:
-            if not finished:
+            if not finished and self.told:
                 print(f"closed {time.monotonic_ns()}", flush=True)
 
     async def warm(self) -> None:
@@ -160,14 +163,15 @@ async def serve_plain() -> None:
 
 
 async def until_told(port: int) -> None:
-    """Say where we listen and wait for a line, or the end, of standard input."""
+    """Say where we listen, count tasks when asked, and wait for another line, or the end, of standard input."""
     gc.collect()
     gc.freeze()
     print(f"port {port}", flush=True)
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(0))
-    await reader.readline()
+    while await reader.readline() == b"count\n":
+        print(f"tasks {len(asyncio.all_tasks())}", flush=True)
 
 
 def main() -> None:
@@ -176,7 +180,9 @@ def main() -> None:
     parser.add_argument("kind", choices=("gateway", "plain"))
     parser.add_argument("--cpu", type=int)
     parser.add_argument("--loop", choices=("uvloop", "asyncio"), default="uvloop")
+    parser.add_argument("--quiet", action="store_true", help="do not say which upstreams are closed early")
     options = parser.parse_args()
+    Source.told = not options.quiet
     if options.cpu is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {options.cpu})
     main_task = serve_gateway() if options.kind == "gateway" else serve_plain()
