@@ -90,10 +90,23 @@ class SettingsScreen(ModalScreen[Settings | None]):
         self.focus_next()
 
 
+class Box(Checkbox):
+    """A box that is empty when it is off: Textual's is crossed in a faint colour, which not every terminal has."""
+
+    def __init__(self, label: str, value: bool, *, id: str, classes: str, compact: bool) -> None:  # noqa: A002
+        self.BUTTON_INNER = "X" if value else " "
+        super().__init__(label, value, id=id, classes=classes, compact=compact)
+
+    def watch_value(self) -> None:
+        """Cross it, or empty it."""
+        self.BUTTON_INNER = "X" if self.value else " "
+        super().watch_value()
+
+
 def _editor(setting: Field[Any], value: Any) -> Checkbox | Select[str] | Input:
     identity = f"set-{setting.name}"
     if isinstance(value, bool):
-        return Checkbox("", value, id=identity, classes="editor", compact=True)
+        return Box("", value, id=identity, classes="editor", compact=True)
     choices = setting.metadata["choices"]
     if choices:
         return Select(

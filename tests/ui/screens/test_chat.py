@@ -330,6 +330,20 @@ async def test_settings_are_written_and_take_effect(make_app, tmp_path):
         assert text == 'theme = "chatapp-light"\nfps = 30\n'
 
 
+async def test_a_box_that_is_off_is_empty_in_every_palette(make_app):
+    app = make_app(theme="ansi")
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        await pilot.press("f10")
+        await pilot.pause(0.1)
+        box = app.screen.query_one("#set-panel")
+        assert "X" in box.render().plain
+        box.value = False
+        await pilot.pause()
+        assert "X" not in box.render().plain
+        assert "X" not in app.screen.query_one("#set-reduced_motion").render().plain
+
+
 async def test_recording_writes_a_sealed_file(make_app, tmp_path):
     path = tmp_path / "talk.tokcast"
     app = make_app()
