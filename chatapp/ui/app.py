@@ -13,7 +13,7 @@ from textual.screen import Screen
 from chatapp.client.session import Session
 from chatapp.config import Settings
 from chatapp.ui.clipboard import copy_text
-from chatapp.ui.commands import check_keymap
+from chatapp.ui.commands import check_keymap, split_keys
 from chatapp.ui.frame import FrameTimer
 from chatapp.ui.theme import MEANINGS, THEMES
 from chatapp.ui.widgets.stream_pane import StreamPane
@@ -55,7 +55,7 @@ class ChatApp(App[object]):
     def on_mount(self) -> None:
         """Open the first screen."""
         settings = self.session.settings
-        self.set_keymap(dict(settings.keymap))
+        self.set_keymap({name: ",".join(split_keys(keys)) for name, keys in settings.keymap.items()})
         FrameTimer.configure(self, fps=settings.fps or None, reduced_motion=settings.reduced_motion)
         if self._first is None:
             from chatapp.ui.screens.chat import ChatScreen

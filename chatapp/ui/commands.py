@@ -103,7 +103,7 @@ def check_keymap(keymap: Mapping[str, str], document: TomlFile | None = None) ->
                 raise document.fail(("keymap", name), message, hint=hint)
             raise ConfigError("config.toml", f"keymap.{name}: {message}", hint=hint)
     users: dict[str, list[str]] = {}
-    for command in COMMANDS:
+    for command in sorted(COMMANDS, key=lambda command: command.name not in keymap):  # as Textual gives keys away
         for key in split_keys(keymap.get(command.name, command.keys)):
             users.setdefault(key, []).append(command.name)
     return [

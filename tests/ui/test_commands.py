@@ -21,6 +21,10 @@ def test_every_binding_can_be_rebound_by_its_command_name():
 
 def test_a_clash_is_named_with_both_commands():
     assert check_keymap({"retry": "f2"}) == ["key f2 is bound to retry and backend; the first one gets it"]
+    assert check_keymap({"why": "f6"}) == ["key f6 is bound to why and detail; the first one gets it"]
+    assert check_keymap({"why": "f12", "detail": "f12"}) == [
+        "key f12 is bound to detail and why; the first one gets it"
+    ]
 
 
 def test_a_name_that_is_no_command_names_the_nearest():

@@ -381,6 +381,24 @@ async def test_a_rebound_key_works_and_a_clash_is_reported(make_app):
         assert "key f2 is bound to retry and backend" in said(app)
 
 
+@pytest.mark.parametrize(
+    ("keymap", "key", "screen"),
+    [
+        ({"detail": "f7"}, "f7", DetailScreen),
+        ({"why": "f6"}, "f6", WhyScreen),
+        ({"why": "f12", "detail": "f12"}, "f12", DetailScreen),
+        ({"detail": "f11, f12"}, "f12", DetailScreen),
+    ],
+)
+async def test_a_key_of_two_commands_goes_to_the_one_that_is_named_first(make_app, keymap, key, screen):
+    app = make_app(keymap=keymap)
+    async with app.run_test(size=SIZE) as pilot:
+        await send(pilot, "hello")
+        await pilot.press(key)
+        await settle(pilot)
+        assert isinstance(app.screen, screen)
+
+
 @pytest.mark.parametrize("argument", ["chatapp-light", "ansi"])
 async def test_themes_by_name(make_app, argument):
     app = make_app()
