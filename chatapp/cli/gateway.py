@@ -138,12 +138,6 @@ async def _serve(  # noqa: PLR0913 - what the command line says
 
     access = Access(tokens, loopback=is_loopback(host), origins=origins)
     served = Gateway(make_resolve(settings), make_models(settings), access, meter=meter)
-    await served.listen(host, port, tls=tls, share_port=share_port)
-    print(f"listening on {address(host, served.port, secure=tls is not None)}", flush=True)
-    if not share_port:
-        print(f"token in {where}", file=sys.stderr, flush=True)
-    gc.collect()
-    gc.freeze()
     stop = asyncio.Event()
     signals: list[int] = []
 
@@ -156,7 +150,15 @@ async def _serve(  # noqa: PLR0913 - what the command line says
         loop.add_signal_handler(name, asked, name)
     if share_port:
         await loop.connect_read_pipe(lambda: Lifeline(lambda: asked(signal.SIGTERM)), sys.stdin)
+    await served.listen(host, port, tls=tls, share_port=share_port)
+    print(f"listening on {address(host, served.port, secure=tls is not None)}", flush=True)
+    if not share_port:
+        print(f"token in {where}", file=sys.stderr, flush=True)
+    warming = asyncio.create_task(served.warm())
+    gc.collect()
+    gc.freeze()
     await stop.wait()
+    warming.cancel()
     draining = asyncio.create_task(served.drain())
     print(
         f"stopping: {served.streams} streams in flight may finish; again to stop at once", file=sys.stderr, flush=True

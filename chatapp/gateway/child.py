@@ -68,16 +68,18 @@ async def serve(settings: Settings, options: ChildOptions, token: Secret) -> Non
         # what is held for it is bounded, and the lifeline tells when it is gone.
         send_deadline_s=PATIENCE_S,
     )
-    await gateway.listen("127.0.0.1", 0)
-    print(json.dumps({"url": f"ws://127.0.0.1:{gateway.port}{PATH}"}), flush=True)
-    gc.collect()
-    gc.freeze()  # what is loaded stays: collections then cost what streams leave behind
     loop = asyncio.get_running_loop()
     gone = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, gone.set)
     await loop.connect_read_pipe(lambda: _Lifeline(gone), sys.stdin)
+    await gateway.listen("127.0.0.1", 0)
+    print(json.dumps({"url": f"ws://127.0.0.1:{gateway.port}{PATH}"}), flush=True)
+    warming = asyncio.create_task(gateway.warm())
+    gc.collect()
+    gc.freeze()  # what is loaded stays: collections then cost what streams leave behind
     await gone.wait()
+    warming.cancel()
     logging.getLogger(__name__).info("the parent is gone, leaving")
     await gateway.aclose()
 

@@ -104,6 +104,7 @@ class Peer(asyncio.Protocol):
         self._budget_at_s = self.born_s
         self._answering: asyncio.Future[Response] | None = None
         self._blocked = False
+        self._finished = False
 
     # asyncio's side
 
@@ -270,7 +271,8 @@ class Peer(asyncio.Protocol):
 
     def _take(self, frame: Frame, now_s: float) -> None:
         if frame.opcode is PONG:
-            if self.window.pong(frame.data, time.monotonic_ns()):
+            more = self.window.pong(frame.data, time.monotonic_ns())
+            if more and self._wire.state is OPEN:  # a close may have come in the same read
                 self._wire.send_ping(self.window.ping(time.monotonic_ns()))
                 self._write_out()
             if self.room > 0:
@@ -327,13 +329,14 @@ class Peer(asyncio.Protocol):
     def _write_out(self) -> None:
         transport = self._transport
         data = self._wire.data_to_send()
-        if not data or transport is None or transport.is_closing():
+        if not data or transport is None or transport.is_closing() or self._finished:
             return
         ends = data[-1] == b""
         whole = data[0] if len(data) == 1 else b"".join(data)
         if whole:
             transport.write(whole)
         if ends:
+            self._finished = True
             # Half a close, and the rest when the client has closed too: closing at once while it still sends would
             # reset the connection and take the close code or the HTTP answer from it.
             if transport.can_write_eof():

@@ -90,6 +90,7 @@ class Talk:
         self._running[response_id] = running
 
     async def _run(self, response_id: str, create: Create, request: Request) -> None:
+        response: Response | None = None
         try:
             backend = await self._open(create.model)
             response = Response(response_id, create, request, backend, self.outbox)
@@ -100,14 +101,14 @@ class Talk:
         else:
             if response.transcript.is_whole:
                 self._history.remember(response_id, request, response.transcript.text)
-            if not isinstance(self._meter, NoMeter):
-                await asyncio.to_thread(self._report, backend.info.name, response.transcript)
-        finally:
+        finally:  # before anything else is waited for: the client may ask again on the same stream at once
             self._account.streams -= 1
             del self._running[response_id]
+        if response is not None and not isinstance(self._meter, NoMeter):
+            await asyncio.to_thread(self._report, response)
 
-    def _report(self, name: str, transcript: Transcript) -> None:
-        self._meter.ended(name, transcript.settle())
+    def _report(self, response: Response) -> None:
+        self._meter.ended(response.name, response.transcript.settle())
 
     async def _open(self, name: str) -> Backend:
         try:
@@ -157,6 +158,7 @@ class Response:
     """
 
     def __init__(self, response_id: str, create: Create, request: Request, backend: Backend, outbox: Outbox) -> None:
+        self.name = backend.info.name
         self.transcript = Transcript(backend.info)
         self._request = request
         self._backend = backend

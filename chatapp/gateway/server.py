@@ -25,6 +25,7 @@ from chatapp.gateway.pool import BackendPool
 from chatapp.gateway.relay import Talk
 from chatapp.gateway.tokens import Grant
 from chatapp.protocol.responses import ModelListing, WireError
+from chatapp.stream.tokens import load_encoding
 
 MOST_CONNECTIONS = 10_000
 MOST_OPENING = 512
@@ -133,6 +134,15 @@ class Gateway:
     def streams(self) -> int:
         """Responses in flight."""
         return sum(talk.in_flight for talk in self._peers.values() if talk is not None)
+
+    async def warm(self) -> None:
+        """Load what the first figures would wait for (0.2 s), in a thread and while nothing streams."""
+        self._looked.clear()
+        await self._looked.wait()
+        while self.streams:
+            self._looked.clear()
+            await self._looked.wait()
+        await asyncio.to_thread(load_encoding)
 
     async def drain(self, patience_s: float = DRAIN_S) -> None:
         """Accept nothing new, let what is in flight finish for at most `patience_s`, then close with 1001."""

@@ -11,7 +11,7 @@ import pytest
 
 from chatapp.gateway.peer import Limits
 from tests.gateway.raw import BINARY, CLOSE, CONT, PING, PONG, TEXT, connected, event, frame
-from tests.gateway.scripted import ScriptedBackend, echo, serving, until
+from tests.gateway.scripted import ScriptedBackend, echo, endless, serving, until
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -136,6 +136,23 @@ async def test_a_client_may_say_goodbye():
         assert await client.reader.read() == b""
         client.writer.close()
         await until(lambda: not gateway.connections)
+
+
+async def test_a_pong_and_a_close_in_one_read_are_no_accident(caplog):
+    async with serving(ScriptedBackend(endless)) as (gateway, url), connected(url, pongs=False) as client:
+        await client.say(model="scripted", input="hi")
+        first, _second = await client.reader.readexactly(2)
+        assert first == 0x80 | PING
+        payload = await client.reader.readexactly(4)
+        await client.until("response.output_text.delta")
+        for _ in range(5):  # enough that the pong is a reason to ask again
+            await client.event()
+        await client.send(frame(payload, PONG) + frame(b"\x03\xe8", CLOSE))
+        assert await client.close_code() == 1000
+        client.writer.close()
+        await until(lambda: not gateway.connections)
+
+    assert "Fatal" not in caplog.text
 
 
 async def test_a_close_that_is_not_answered_ends_all_the_same(monkeypatch):
