@@ -24,7 +24,7 @@ from chatapp.bench.plan import PROGRESS_S, Plan, stopping_on_interrupt
 from chatapp.bench.runner import Part, Progress, Run
 from chatapp.bench.schedule import Load
 from chatapp.bench.share import Outcome, Share, State
-from chatapp.bench.workforce import OFF_S, Member, Workforce, open_workforce
+from chatapp.bench.workforce import Member, Workforce, open_workforce, remark_clocks, still_there
 from chatapp.clock import NS_PER_MS, NS_PER_S, MonotonicClock
 from chatapp.errors import ChatappError
 from chatapp.recording.combining import Source, combine
@@ -83,7 +83,7 @@ async def carry_out_together(
                         break
                     if index:
                         await asyncio.sleep(plan.cooldown_s)
-                        members = await _still_there(workforce, members, say)
+                        members = await still_there(workforce, members, say)
                     level = Level(workforce, plan, target, load, f"{plan.run_id}-{index}", stop, on_progress, say)
                     runs.append(await level.run(members))
                     if plan.record is not None:
@@ -99,23 +99,6 @@ async def carry_out_together(
     if not runs:
         raise ChatappError("every worker was lost before anything was measured")
     return runs
-
-
-def remark_clocks(members: Sequence[Member], say: Callable[[str], None]) -> None:
-    """Say whose wall clock is off. No figure comes from it, but logs and certificates do."""
-    for member in members:
-        if abs(member.wall_offset_s) > OFF_S:
-            say(f"{member.name} ({member.host}): its wall clock is off by {member.wall_offset_s:+.1f} s; in no figure")
-
-
-async def _still_there(workforce: Workforce, members: list[Member], say: Callable[[str], None]) -> list[Member]:
-    """Compare the clocks anew, since they drift. A worker that joined meanwhile takes no part."""
-    known = {member.address for member in members}
-    now = await workforce.muster()
-    for member in now:
-        if member.address not in known:
-            say(f"{member.name} at {member.address} joined late: it takes no part in this run")
-    return [member for member in now if member.address in known]
 
 
 class Level:
@@ -169,6 +152,7 @@ class Level:
                     break
             finally:
                 await self._clear()
+            await self._discard()
             self._say("a worker was lost before the start: its share is divided among the others")
         return self._united()
 
@@ -297,7 +281,11 @@ class Level:
             if not told and (self._stop.is_set() or not self._begin_ns):
                 told, end_s = True, loop.time() + STOP_S
                 await asyncio.gather(
-                    *(self._workforce.ask(share.stop, self._identity, member=member) for member in self._members)
+                    *(
+                        self._workforce.ask(share.stop, self._identity, member=member)
+                        for member in self._members
+                        if member.address in self._waits
+                    )
                 )
             if told and loop.time() > end_s:
                 for address in list(self._waits):
@@ -333,6 +321,13 @@ class Level:
         for future in self._futures.values():
             future.release()
         self._futures.clear()
+
+    async def _discard(self) -> None:
+        """Remove the recordings of a start that came to nothing."""
+        for member in self._members:
+            outcome = self._outcomes.get(member.address)
+            if outcome is not None and outcome.recording:
+                await self._workforce.ask(share.remove, outcome.recording, member=member)
 
     # ------------------------------------------------------------------ afterwards
 

@@ -205,6 +205,10 @@ async def _measure(share: Share, control: _Control) -> Outcome:
         await runner.warm(share.load.warmup)
         begun_ns = await _wait_for_start(control, clock)
         run = await runner.run(msgspec.structs.replace(share.load, warmup=0))
+    except BaseException:
+        if taping is not None:
+            remove(taping.path)
+        raise
     finally:
         ticker.cancel()
         await asyncio.wait({ticker})

@@ -14,7 +14,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,23 @@ class Workforce:
                 return dict(await self.client.run(function, *arguments, on_error="return"))
         except (OSError, TimeoutError):
             return None
+
+
+def remark_clocks(members: Sequence[Member], say: Callable[[str], None]) -> None:
+    """Say whose wall clock is off. No figure comes from it, but logs and certificates do."""
+    for member in members:
+        if abs(member.wall_offset_s) > OFF_S:
+            say(f"{member.name} ({member.host}): its wall clock is off by {member.wall_offset_s:+.1f} s; in no figure")
+
+
+async def still_there(workforce: Workforce, members: list[Member], say: Callable[[str], None]) -> list[Member]:
+    """Compare the clocks anew, since they drift. A worker that joined meanwhile takes no part."""
+    known = {member.address for member in members}
+    now = await workforce.muster()
+    for member in now:
+        if member.address not in known:
+            say(f"{member.name} at {member.address} joined late: it takes no part in this run")
+    return [member for member in now if member.address in known]
 
 
 @asynccontextmanager
