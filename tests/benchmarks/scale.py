@@ -116,6 +116,12 @@ def ask(text: str) -> bytes:
 async def gateway(workers: int, options: argparse.Namespace) -> dict[str, Any]:
     """Idle connections, then streams."""
     with serving(workers) as fleet:
+        # What a worker loads at its first answer is no connection's: 16 of them reach every worker.
+        first_ones = await open_sinks(fleet.port, [ask("word")] * 16, array("d"))
+        await asyncio.wait([sink.ended for sink in first_ones], timeout=20)
+        for sink in first_ones:
+            sink.transport.abort()
+        await asyncio.sleep(1)
         files, held = fleet.files(), fleet.resident_kib()
         sinks = await open_sinks(fleet.port, [None] * options.connections, array("d"))
         await asyncio.sleep(0.5)
