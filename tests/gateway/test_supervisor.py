@@ -34,6 +34,7 @@ LONG = ResponseCreate(model="sim:h100x16/kimi-k2.6", input=(Message("user", "Why
 def folders(tmp_path, monkeypatch):
     for name in ("CONFIG", "DATA", "STATE", "CACHE"):
         monkeypatch.setenv(f"CHATAPP_{name}_DIR", str(tmp_path / name.lower()))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # what a killed supervisor cannot remove stays in the test's own folder
     (tmp_path / "token").write_text(TOKEN)
     return tmp_path
 
