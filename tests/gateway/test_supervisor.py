@@ -224,3 +224,14 @@ def test_a_number_of_workers_that_makes_no_sense_is_wrong_use(workers, capsys):
 
     assert run(["gateway", "--workers", workers]) == 2
     assert "--workers" in capsys.readouterr().err
+
+
+def test_a_worker_is_given_every_option_that_its_supervisor_was_given():
+    from chatapp.cli.gateway import as_arguments, gateway
+
+    given = ["--host", "0.0.0.0", "--insecure-listen", "--allow-origin", "https://a", "--allow-origin", "https://b"]
+    values = gateway.make_context("gateway", [*given, "--workers", "4"]).params
+    own = {"port": 1234, "token_file": "/t", "workers": 1, "share_port": True}
+    told = gateway.make_context("gateway", as_arguments(gateway, values | own)).params
+    assert told == values | own
+    assert told["origins"] == ("https://a", "https://b")
