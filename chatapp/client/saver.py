@@ -102,12 +102,20 @@ class Saver:
     # Readers: blocking.
 
     def entries(self, search: str = "") -> list[Entry]:
-        """Return the saved conversations, after everything queued so far is written."""
+        """Return the saved conversations, after everything queued so far is written.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
         if not self.enabled:
             return []
         self._idle.wait(1.0)
         with self._lock:
-            return self._reached().entries(search)
+            store = self._reached()
+            try:
+                return store.entries(search)
+            except sqlite3.Error as exc:
+                raise StoreError(f"saved conversations: {self.path}: {exc}") from None
 
     def load(self, identity: str = "") -> Conversation | None:
         """Read a conversation, the latest one by default; None where there is none.

@@ -10,7 +10,7 @@ import pytest
 
 from chatapp.client.conversation import Conversation
 from chatapp.client.saver import Saver
-from chatapp.client.store import Store
+from chatapp.client.store import Store, StoreError
 
 
 @pytest.fixture
@@ -136,6 +136,16 @@ def test_a_file_damaged_in_use_is_set_aside_and_the_conversation_saved_whole(sav
     assert "damaged" in saver.notice
     assert saver.load("c").turns[1].text == "words"
     assert list(path.parent.glob("*.broken-*"))
+
+
+def test_a_list_that_cannot_be_read_is_said_and_not_empty(saver, path):
+    begun(saver)
+    wait_until(saver.entries)
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TABLE turns")
+    db.close()
+    with pytest.raises(StoreError, match="no such table"):
+        saver.entries()
 
 
 def test_a_folder_that_cannot_be_made_is_a_problem_and_no_crash(tmp_path):
