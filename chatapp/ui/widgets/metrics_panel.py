@@ -209,7 +209,8 @@ def _beside(view: PanelView, snapshot: Snapshot, width: int) -> list[_Row]:
     if view.usd is not None:
         rows.append(_Row(pair("cost", wording.cost(view.usd), width), 7))
     if snapshot.warnings:
-        rows.append(_Row(Content.styled(cut("! " + sanitize_line(snapshot.warnings[0]), width), "$warning"), 4))
+        sentence = snapshot.warnings[0].partition(": ")[2] or snapshot.warnings[0]  # the code before it is for programs
+        rows.append(_Row(Content.styled(cut("! " + sanitize_line(sentence), width), "$warning"), 4))
     return rows
 
 

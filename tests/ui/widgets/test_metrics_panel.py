@@ -87,7 +87,7 @@ def test_extra_rows_cost_and_warnings():
     lines = shown(view, height=40)
     assert row(lines, "limit").endswith("21,000 tok/s")
     assert row(lines, "cost").endswith("$0.0012")
-    assert row(lines, "! clock_step")
+    assert row(lines, "! odd")
 
 
 def test_foreign_text_cannot_reach_the_terminal():
