@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from chatapp.errors import BackendError, MissingKeyError, UsageError
 from tests.gateway.raw import ask, connected, event, frame
 from tests.gateway.scripted import ScriptedBackend, echo, endless, serving, silent
 
@@ -106,6 +107,29 @@ async def test_case_29_an_unknown_backend_is_refused_with_the_nearest_names():
 
     assert (error["error"]["code"], error["status"], error["stream_id"]) == ("model_not_found", 404, "s")
     assert "scripted" in error["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "status"),
+    [
+        (MissingKeyError("groq", "GROQ_API_KEY"), "missing_key", 401),
+        (BackendError("unreachable", "ollama does not answer"), "unreachable", 400),
+        (UsageError("which model of ollama?", hint="one of: a, b"), "unavailable", 400),
+        (RuntimeError("a bug"), "internal", 500),
+    ],
+)
+async def test_case_29_a_backend_that_cannot_be_opened_is_an_error_of_its_stream(error, code, status):
+    async with serving(ScriptedBackend(echo)) as (gateway, url), connected(url) as client:
+
+        def resolve(name):
+            raise error
+
+        gateway.pool._resolve = resolve
+        await client.say(model="other", input="hi", stream_id="s")
+        got = await client.event()
+
+        assert (got["error"]["code"], got["status"], got["stream_id"]) == (code, status, "s")
+        assert gateway.streams == 0
 
 
 async def test_case_30_a_second_response_on_a_stream_is_a_conflict():
