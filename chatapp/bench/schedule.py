@@ -50,7 +50,9 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def label(self) -> str:
         """The level as a report's row names it."""
-        return f"{self.rate:g}/s" if self.rate else f"×{self.concurrency}"
+        if not self.rate:
+            return f"×{self.concurrency}"
+        return f"{self.rate:g}/s ×{self.concurrency}" if self.concurrency else f"{self.rate:g}/s"
 
 
 def sweep(load: Load, concurrencies: tuple[int, ...]) -> tuple[Load, ...]:

@@ -58,7 +58,8 @@ def test_a_sweep_changes_concurrency_only():
     levels = sweep(Load(requests=5), (1, 4))
     assert [level.concurrency for level in levels] == [1, 4]
     assert [level.label for level in levels] == ["×1", "×4"]
-    assert Load(requests=5, rate=2.5).label == "2.5/s"
+    assert Load(requests=5, rate=2.5, concurrency=0).label == "2.5/s"
+    assert [level.label for level in sweep(Load(requests=5, rate=2.5), (1, 4))] == ["2.5/s ×1", "2.5/s ×4"]
 
 
 @pytest.mark.parametrize(
