@@ -153,7 +153,7 @@ class SimulatedBackend:
                 yield notice
             await asyncio.sleep(0)  # answers asked for at one moment are all planned before the first of them starts
             start_ns = clock.now_ns()
-            yield Sent(at_ns=start_ns, source="schedule", reused=True)
+            yield Sent(at_ns=start_ns, source="process", reused=True)
             last: Part | None = None
             for part in plan.iterate():
                 deadline_ns = start_ns + part.offset_ns

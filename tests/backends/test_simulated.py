@@ -42,7 +42,7 @@ async def test_the_events_come_in_the_stated_order():
     assert kinds[1] is Sent
     assert kinds[-3:] == [Usage, ServerTiming, Finished]
     assert set(kinds[2:-3]) == {Delta}
-    assert events[1].source == "schedule"
+    assert events[1].source == "process"  # this process stamps what it sends; that it is simulated is said elsewhere
 
 
 async def test_a_text_to_retell_is_told_whole_and_marked():
