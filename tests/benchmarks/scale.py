@@ -21,12 +21,13 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ from chatapp.recording.writer import Recorder
 from chatapp.stream.events import Delta, Finished, Message, Request, Sent
 from chatapp.stream.metrics import Goodput
 from tests.benchmarks.gateway import quantiles
-from tests.benchmarks.gateway_load import masked, open_sinks
+from tests.benchmarks.gateway_load import Sink, masked, open_sinks
 from tests.benchmarks.gateway_server import TOKEN
 
 SCHEMA = "chatapp.scale-benchmark/1"
@@ -113,6 +114,14 @@ def ask(text: str) -> bytes:
     return masked(msgspec.json.encode({"type": "response.create", "model": MODEL, "input": "x", "retell": told}))
 
 
+def received(sinks: Sequence[Sink]) -> int:
+    """Return the bytes that came over all connections, as the kernel counts them (`tcpi_bytes_received`)."""
+    infos = (
+        sink.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 136) for sink in sinks
+    )
+    return sum(int.from_bytes(info[128:136], sys.byteorder) for info in infos)
+
+
 async def gateway(workers: int, options: argparse.Namespace) -> dict[str, Any]:
     """Idle connections, then streams."""
     with serving(workers) as fleet:
@@ -133,11 +142,11 @@ async def gateway(workers: int, options: argparse.Namespace) -> dict[str, Any]:
         asked = ask("word " * 100 * int(options.seconds + 10))  # more than such a system tells in that time
         sinks = await open_sinks(fleet.port, [asked] * options.streams, late)
         await asyncio.sleep(2)
-        before, begun, first = fleet.cpu_s(), time.monotonic(), len(late)
+        before, begun, first, size = fleet.cpu_s(), time.monotonic(), len(late), received(sinks)
         await asyncio.sleep(options.seconds)
         cpu = [after - was for was, after in zip(before, fleet.cpu_s(), strict=True)]
         wall = time.monotonic() - begun
-        steady = late[first : len(late)]
+        steady, size = late[first : len(late)], received(sinks) - size
         reordered = sum(sink.reordered for sink in sinks)
         for sink in sinks:
             sink.transport.abort()
@@ -149,6 +158,7 @@ async def gateway(workers: int, options: argparse.Namespace) -> dict[str, Any]:
         "tokens_per_s": round(len(steady) / wall),
         "cpu_percent_of_each": [round(100 * one / wall, 1) for one in cpu],
         "cpu_us_per_token": round(1e6 * sum(cpu) / max(1, len(steady)), 1),
+        "bytes_per_token": round(size / max(1, len(steady)), 1),
         "reordered": reordered,
         **quantiles(steady),
     }
@@ -231,7 +241,7 @@ def main() -> None:
     parser.add_argument("--only", choices=tuple(ROWS))
     parser.add_argument("--workers", default="1,2")
     parser.add_argument("--streams", type=int, default=100)
-    parser.add_argument("--connections", type=int, default=400)
+    parser.add_argument("--connections", type=int, default=2000)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--arrivals", type=int, default=10_000_000)
     parser.add_argument("--json", default="-")
