@@ -10,7 +10,7 @@ the client read in that time. The same pong, when it does not come at all, tells
 
 from __future__ import annotations
 
-TARGET_NS = 100_000_000
+TARGET_NS = 50_000_000
 """How late, beyond the path's own time, what is sent now may be read."""
 
 FIRST = 4 * 1024

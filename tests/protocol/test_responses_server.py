@@ -242,3 +242,40 @@ def test_a_notice_is_an_event_of_its_own():
         "loading",
         0.5,
     )
+
+
+def test_a_compact_answer_repeats_nothing():
+    events = whole_answer(encoder(compact=True))
+
+    assert kinds(events) == [
+        "created",
+        "in_progress",
+        "output_item.added",
+        "content_part.added",
+        "reasoning_text.delta",
+        "output_item.added",
+        "content_part.added",
+        "output_text.delta",
+        "output_text.delta",
+        "completed",
+    ]
+    assert set(events[-1]["response"]) == {"id", "status", "metadata", "usage"}
+    assert events[-1]["response"]["usage"]["output_tokens"] == 3
+    assert len(json.dumps(events[-1])) < 450
+
+
+def test_a_compact_end_still_says_why():
+    made = encoder(compact=True)
+    (*_, failed) = [json.loads(frame) for frame in made.failed(Failed(1, "stalled", "no more", "again"))]
+    (*_, partial) = [
+        json.loads(frame) for frame in encoder(compact=True).finished(Finished(1, "length"), None, None, {})
+    ]
+
+    assert (failed["response"]["error"]["code"], failed["response"]["error"]["hint"]) == ("stalled", "again")
+    assert partial["response"]["incomplete_details"] == {"reason": "max_output_tokens"}
+
+
+def test_an_end_can_be_told_before_the_text_that_waits():
+    event = json.loads(encoder(stream_id="s").ending("length"))
+
+    assert (event["type"], event["outcome"], event["stream_id"]) == ("response.ending", "length", "s")
