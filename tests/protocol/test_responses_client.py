@@ -69,6 +69,13 @@ def test_a_minimal_request_says_no_more_than_needed():
     assert set(frame) == {"type", "model", "input", "store"}
 
 
+def test_a_compact_answer_is_asked_for_only_where_it_is_understood():
+    request = ResponseCreate(model="m", input=(Message("user", "hi"),))
+
+    assert parse_client_event(request.to_frame("s", compact=True)).compact
+    assert b"compact" not in request.to_frame("s")
+
+
 def test_a_cancel_reads_back():
     assert parse_client_event(cancel_frame("s1")) == Cancel(stream_id="s1")
 
