@@ -216,6 +216,16 @@ async def test_an_unreachable_scheduler_is_a_clear_error_within_seconds(monkeypa
                 pass
 
 
+async def test_a_scheduler_without_workers_is_a_clear_error(monkeypatch):
+    from distributed import Scheduler
+
+    monkeypatch.setattr(workforce, "REACH_S", 1.0)
+    async with Scheduler(host="127.0.0.1", dashboard_address="127.0.0.1:0") as scheduler:
+        with pytest.raises(ChatappError, match="has no workers"):
+            async with open_workforce(scheduler.address):
+                pass
+
+
 async def test_without_the_extra_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ChatappError, match="needs the extra 'cluster'"):
@@ -263,3 +273,38 @@ async def test_clocks_are_compared_by_the_shortest_round_trip():
     assert abs(one.offset_ns - 3_600 * 10**9) <= one.error_ns
     assert one.error_ns < 20_000_000, "the second round was the quick one"
     assert one.wall_offset_s == pytest.approx(2.0, abs=one.error_ns / 1e9 + 0.01)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (ModuleNotFoundError("No module named 'chatapp'"), "worker tcp://a:1 has no chatapp"),
+        (RuntimeError("odd \x1b[2J"), r"worker tcp://a:1 cannot be used: RuntimeError: odd [^\x1b]*$"),
+        ("0.0.1", r"worker tcp://a:1 has chatapp 0\.0\.1, this is "),
+    ],
+)
+async def test_a_worker_that_cannot_take_part_is_named(found, said):
+    class Client:
+        async def run(self, function, *arguments, workers=None, on_error="raise"):
+            return {"tcp://a:1": found}
+
+    with pytest.raises(ChatappError, match=said):
+        await workforce.Workforce(Client()).muster()
+
+
+async def test_a_worker_that_is_gone_answers_with_the_reason():
+    class Client:
+        async def run(self, function, *arguments, workers=None, on_error="raise"):
+            raise OSError("gone")
+
+    force = workforce.Workforce(Client())
+    assert str(await force.ask(time.time, member=member("worker-1"))) == "gone"
+    assert await force.look(time.time) is None
+
+
+async def test_no_worker_left_is_an_error():
+    load = Load(requests=1)
+    target = Target(backend=SIMULATED)
+    level = cluster.Level(None, plan_of(load), target, load, "seed", asyncio.Event(), None, print)
+    with pytest.raises(ChatappError, match="every worker was lost before the start"):
+        await level.run([])
