@@ -8,16 +8,17 @@ upstream instead of by dropping.
 from __future__ import annotations
 
 import asyncio
+import time
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from chatapp.gateway.transcript import COLUMNS, Run, arrivals_of
+from chatapp.gateway.transcript import COLUMNS, Run
 from chatapp.protocol.responses_server import ResponseEncoder
 from chatapp.stream.events import Delta
 
-TICK_S = 0.005
+TICK_NS = 5_000_000
 """At most one frame a stream in this time: 200 a second are more than any screen shows."""
 
 MOST_HELD = 64 * 1024
@@ -62,15 +63,18 @@ def take(run: Run, most: int) -> tuple[str, array[int]]:
 class TextStream:
     """The text of one response on its way to a connection."""
 
-    __slots__ = ("encoder", "held", "hot", "queued", "runs", "tail")
+    __slots__ = ("due_ns", "encoder", "held", "queued", "runs", "tail", "waiting")
 
     def __init__(self, encoder: ResponseEncoder) -> None:
         self.encoder = encoder
         self.runs: deque[Run] = deque()
         self.held = 0
-        self.hot = False
-        """A frame of it went out in this tick."""
+        self.due_ns = 0
+        """Before this time no frame of it goes out: the last one is less than a tick old."""
         self.queued = False
+        """In its turn as soon as the connection has room."""
+        self.waiting = False
+        """For the tick."""
         self.tail: Callable[[], Iterable[bytes]] | None = None
         """Its last frames, made when all text before them has gone: frames are numbered as they are made."""
 
@@ -97,21 +101,20 @@ class TextStream:
 
 
 class Ticker:
-    """The one shared tick: lets streams that have sent in this tick send again. Runs only while any have.
+    """The one shared tick: sends what has joined on all streams that wait for it. Runs only while any do.
 
     A timer for each stream costs 20 to 43 us a frame; one for all, 12 to 17 (measured at 1,000 streams).
     """
 
-    def __init__(self, tick_s: float = TICK_S) -> None:
-        self._tick_s = tick_s
-        self._hot: set[Outbox] = set()
+    def __init__(self) -> None:
+        self._waiting: set[Outbox] = set()
         self._handle: asyncio.TimerHandle | None = None
 
     def watch(self, outbox: Outbox) -> None:
         """Call `outbox.tick` at the next tick."""
-        self._hot.add(outbox)
+        self._waiting.add(outbox)
         if self._handle is None:
-            self._handle = asyncio.get_running_loop().call_later(self._tick_s, self._tick)
+            self._handle = asyncio.get_running_loop().call_later(TICK_NS / 1e9, self._tick)
 
     def close(self) -> None:
         """Stop."""
@@ -121,8 +124,8 @@ class Ticker:
 
     def _tick(self) -> None:
         self._handle = None
-        hot, self._hot = self._hot, set()
-        for outbox in hot:
+        waiting, self._waiting = self._waiting, set()
+        for outbox in waiting:
             outbox.tick()
 
 
@@ -132,13 +135,15 @@ class Outbox:
     Args:
         line: where frames go.
         ticker: shared by all.
+        now_ns: the clock.
     """
 
-    def __init__(self, line: Line, ticker: Ticker) -> None:
+    def __init__(self, line: Line, ticker: Ticker, *, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self._line = line
         self._ticker = ticker
         self._ready: deque[TextStream] = deque()
-        self._hot: list[TextStream] = []
+        self._waiting: list[TextStream] = []
+        self._now_ns = now_ns
         self._held = 0
         self._space = asyncio.Event()
         self._space.set()
@@ -167,17 +172,25 @@ class Outbox:
     def put_text(self, stream: TextStream, delta: Delta) -> None:
         """Send text at once where the stream has been silent for a tick, else keep it until the next."""
         self.deltas += 1
-        if not (stream.hot or stream.queued) and len(delta.text) <= LONGEST_FRAME and self._line.room > 0:
+        now_ns = self._now_ns()
+        due = now_ns >= stream.due_ns
+        if due and not stream.runs and len(delta.text) <= LONGEST_FRAME and self._line.room > 0:
+            stream.due_ns = now_ns + TICK_NS
             self.frames += 1
-            self._line.send(stream.encoder.delta(delta.channel, delta.text, arrivals_of(delta)))
-            self._heat(stream)
+            self._line.send(stream.encoder.chunk(delta))
             return
         self._held += stream.add(delta)
         if self._held > MOST_HELD:
             self._space.clear()
-        if not (stream.hot or stream.queued):
+        if stream.queued or stream.waiting:
+            return
+        if due:
             self._queue(stream)
             self.flush()
+        else:
+            stream.waiting = True
+            self._waiting.append(stream)
+            self._ticker.watch(self)
 
     def finish(self, stream: TextStream, tail: Callable[[], Iterable[bytes]], *, drop_text: bool = False) -> None:
         """Send a response's last frames, behind its text.
@@ -212,18 +225,20 @@ class Outbox:
                 continue
             self.frames += 1
             before = stream.held
+            stream.due_ns = self._now_ns() + TICK_NS
             line.send(stream.take(room // (len(ready) + 1)))
             self._free(before - stream.held)
             if stream.runs:
                 self._queue(stream)
-            else:
-                self._end(stream)
+            elif stream.tail is not None:
+                line.send(stream.tail())
+                stream.tail = None
 
     def tick(self) -> None:
-        """Begin a new tick."""
-        hot, self._hot = self._hot, []
-        for stream in hot:
-            stream.hot = False
+        """Let the streams that waited for the tick have their turn."""
+        waiting, self._waiting = self._waiting, []
+        for stream in waiting:
+            stream.waiting = False
             if stream.runs and not stream.queued:
                 self._queue(stream)
         self.flush()
@@ -231,18 +246,6 @@ class Outbox:
     def _queue(self, stream: TextStream) -> None:
         stream.queued = True
         self._ready.append(stream)
-
-    def _end(self, stream: TextStream) -> None:
-        if stream.tail is not None:
-            self._line.send(stream.tail())
-            stream.tail = None
-        else:
-            self._heat(stream)
-
-    def _heat(self, stream: TextStream) -> None:
-        stream.hot = True
-        self._hot.append(stream)
-        self._ticker.watch(self)
 
     def _free(self, size: int) -> None:
         self._held -= size

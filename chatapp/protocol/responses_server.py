@@ -10,7 +10,18 @@ from msgspec import UNSET, UnsetType
 
 from chatapp.protocol.responses import PROVENANCE, TIMING
 from chatapp.protocol.responses_requests import Create
-from chatapp.stream.events import Arrival, BackendInfo, Channel, Failed, Finished, Notice, Sent, ServerTiming, Usage
+from chatapp.stream.events import (
+    Arrival,
+    BackendInfo,
+    Channel,
+    Delta,
+    Failed,
+    Finished,
+    Notice,
+    Sent,
+    ServerTiming,
+    Usage,
+)
 
 
 class _Delta(msgspec.Struct, kw_only=True, gc=False):
@@ -93,10 +104,21 @@ class ResponseEncoder:
         if channel != self._open:
             yield from self._close_item()
             yield from self._open_item(channel)
+        yield self._text(text, rows, uncertainty_ns)
+
+    def chunk(self, delta: Delta) -> Iterable[bytes]:
+        """As `delta`, for the one chunk that nearly every frame of a stream at reading speed holds."""
+        if delta.channel != self._open or delta.arrivals:
+            arrivals = delta.arrivals or (Arrival(delta.at_ns, len(delta.text), delta.tokens, delta.uncertainty_ns),)
+            return self.delta(delta.channel, delta.text, arrivals)
+        row = (delta.at_ns, len(delta.text), delta.tokens)
+        return (self._text(delta.text, (row,), (delta.uncertainty_ns,)),)
+
+    def _text(self, text: str, rows: Iterable[tuple[int, int, int]], uncertainty_ns: Sequence[int]) -> bytes:
         if not self._create.compact:
             self._item_text.append(text)
         zero = self._sent.at_ns // 1000 if self._sent is not None else 0
-        answer = channel == "answer"
+        answer = self._open == "answer"
         frame = _Delta(
             type="response.output_text.delta" if answer else "response.reasoning_text.delta",
             sequence_number=self._sequence,
@@ -112,7 +134,7 @@ class ResponseEncoder:
         if answer:
             frame.logprobs = []
         self._sequence += 1
-        yield _encode(frame)
+        return _encode(frame)
 
     def _place(self) -> dict[str, Any]:
         return {"item_id": self._item_id, "output_index": len(self._items) - 1, "content_index": 0}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from contextlib import AsyncExitStack
 
 import pytest
 
 from chatapp.client.connection import Connection, ResponseCreate
-from chatapp.gateway.outbox import MOST_HELD
-from chatapp.gateway.peer import Limits
+from chatapp.gateway.outbox import MOST_HELD, Outbox, TextStream
+from chatapp.gateway.peer import Limits, Peer
+from chatapp.gateway.relay import Talk
+from chatapp.gateway.transcript import Transcript
 from chatapp.stream.events import Delta, Failed, Finished, Message, Sent, Usage
 from tests.gateway.raw import connected, event, frame
 from tests.gateway.scripted import TOKEN, ScriptedBackend, echo, endless, now, serving, silent, until
@@ -275,6 +278,28 @@ async def test_case_57_a_drain_ends_at_its_limit():
         await asyncio.gather(gateway.drain(0.1), client.close_code())
 
     assert backend.closed_early == 1
+
+
+async def test_nothing_is_left_of_clients_that_came_and_went():
+    kinds = (Peer, Talk, Outbox, TextStream, Transcript)
+    before = {id(thing) for thing in gc.get_objects() if isinstance(thing, kinds)}
+    backend = ScriptedBackend(endless)
+    async with serving(backend, ScriptedBackend(echo, "echo")) as (gateway, url):
+        for number in range(24):
+            async with connected(url) as client:
+                await client.say(model="echo" if number % 2 else "scripted", input="hi")
+                await client.until("response.output_text.delta")
+                if number % 3 == 0:
+                    client.reset()
+                elif number % 3 == 1:
+                    await client.send(b"\xf1\x80")
+        await until(lambda: not gateway._peers and not gateway._closing and not backend.running)
+        await asyncio.sleep(0)
+        gc.collect()
+        left = [thing for thing in gc.get_objects() if isinstance(thing, kinds) and id(thing) not in before]
+
+        assert left == []
+        assert len(asyncio.all_tasks()) == 1
 
 
 async def test_case_61_many_connections_at_once_are_served():

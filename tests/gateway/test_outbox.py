@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatapp.gateway.outbox import LONGEST_FRAME, MOST_HELD, Outbox, TextStream
+from chatapp.gateway.outbox import LONGEST_FRAME, MOST_HELD, TICK_NS, Outbox, TextStream
 from chatapp.protocol.responses_requests import Create
 from chatapp.protocol.responses_server import ResponseEncoder
 from chatapp.stream.events import BackendInfo, Delta, Finished, Sent
@@ -37,15 +37,17 @@ class Line:
 
 
 class Ticker:
-    """A tick that comes when a test says so."""
+    """A tick that comes when a test says so, and the clock with it."""
 
     def __init__(self):
         self.watched = set()
+        self.now = TICK_NS
 
     def watch(self, outbox):
         self.watched.add(outbox)
 
     def tick(self):
+        self.now += TICK_NS
         watched, self.watched = self.watched, set()
         for outbox in watched:
             outbox.tick()
@@ -53,7 +55,7 @@ class Ticker:
 
 def made(room=1 << 20, stream_ids=("s",)):
     line, ticker = Line(room), Ticker()
-    outbox = Outbox(line, ticker)
+    outbox = Outbox(line, ticker, now_ns=lambda: ticker.now)
     streams = []
     for stream_id in stream_ids:
         encoder = ResponseEncoder(f"resp_{stream_id}", Create(model="m", stream_id=stream_id), INFO, created_at=0)
