@@ -35,7 +35,7 @@ class Scoreboard(Static):
     """One entry for each backend, the fastest first."""
 
     DEFAULT_CSS = """
-    Scoreboard { height: auto; padding: 0 1; }
+    Scoreboard { height: auto; padding: 0 1; text-wrap: nowrap; text-overflow: clip; }
     """
     ALLOW_SELECT = False
 
