@@ -197,7 +197,9 @@ class Peer(asyncio.Protocol):
         data = wire.data_to_send()
         size = 0
         for frame in frames:
-            data += (text_header(len(frame)), frame)
+            data.append(text_header(len(frame)))
+            if frame:  # an empty string among the data would mean the end of it
+                data.append(frame)
             size += len(frame)
         if window.sent(size):
             wire.send_ping(window.ping(time.monotonic_ns()))
