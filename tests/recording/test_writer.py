@@ -1,13 +1,9 @@
 import gzip
 import hashlib
 import json
-import os
-import random
-import signal
 import subprocess
 import sys
 import textwrap
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -322,38 +318,51 @@ def test_a_removed_file_is_noticed(tmp_path):
     assert "the file was removed" in problems[0]
 
 
-def test_a_killed_process_leaves_whole_lines(tmp_path):
+KILLS = 100
+
+
+def test_a_process_killed_at_a_hundred_random_moments_leaves_whole_lines(tmp_path):
     script = textwrap.dedent(
         """
-        import sys, time
+        import os, random, signal, sys, time
         from chatapp.recording.writer import Recorder
         from chatapp.stream.events import Delta
-        recorder = Recorder.open(sys.argv[1])
-        out = sys.stdout
-        i = 0
-        while True:
-            recorder.record("a", Delta(f"token {i} ", time.monotonic_ns()))
-            out.write("%d\\n" % i)
-            out.flush()
-            i += 1
+
+        def record(path, said):
+            recorder = Recorder.open(path)
+            i = 0
+            while True:
+                recorder.record("a", Delta(f"token {i} ", time.monotonic_ns()))
+                os.write(said, b"x")  # this one was written
+                i += 1
+
+        rng = random.Random(7)
+        for number in range(int(sys.argv[2])):
+            heard, said = os.pipe()
+            child = os.fork()
+            if not child:
+                record(f"{sys.argv[1]}/{number}.tokcast", said)
+            os.close(said)
+            confirmed = len(os.read(heard, 1))  # the file is open, and the first line in it
+            time.sleep(rng.uniform(0, 0.01))
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            while data := os.read(heard, 65536):
+                confirmed += len(data)
+            os.close(heard)
+            print(confirmed)
         """
     )
-    rng = random.Random(7)
-    for round_number in range(6):
-        path = tmp_path / f"{round_number}.tokcast"
-        with subprocess.Popen([sys.executable, "-c", script, path], stdout=subprocess.PIPE, text=True) as process:
-            said = [process.stdout.readline()]
-            deadline = time.monotonic() + rng.uniform(0.001, 0.05)
-            while time.monotonic() < deadline:
-                said.append(process.stdout.readline())
-            os.kill(process.pid, signal.SIGKILL)
-            said += process.stdout.readlines()
-        confirmed = [int(line) for line in said if line.endswith("\n")]
-        with Recording.open(path) as recording:
+    command = [sys.executable, "-c", script, str(tmp_path), str(KILLS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    confirmed = [int(line) for line in done.stdout.split()]
+    assert len(confirmed) == KILLS
+    for number, count in enumerate(confirmed):
+        with Recording.open(tmp_path / f"{number}.tokcast") as recording:
             assert recording.seal == "unsealed"
             kept = [int(e.item.text.split()[1]) for e in read_entries(recording)]
         assert kept == list(range(len(kept)))
-        assert len(kept) >= len(confirmed)
+        assert len(kept) >= count
 
 
 def test_gzip_is_whole_when_closed_and_readable_to_the_last_sync_when_not(tmp_path):
