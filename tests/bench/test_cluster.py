@@ -33,6 +33,9 @@ pytest.importorskip("distributed", reason="needs the extra `cluster`")
 pytestmark = [
     pytest.mark.timeout(110),
     pytest.mark.skipif(sys.platform != "linux", reason="finds its processes in /proc"),
+    # Dask's own connections to workers that have gone are closed by the garbage collector, after their loop.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
 SIMULATED = "sim:h100x16/kimi-k2.6"

@@ -55,6 +55,12 @@ class Terminal:
     def type(self, text: str) -> None:
         self.tmux("send-keys", "-l", text)
 
+    def resize(self, width: int, height: int) -> None:
+        """Drag the window to a size, in steps as a person does: one SIGWINCH among many must reach the screen."""
+        for step in (12, 8, 4, 2, 0):
+            self.tmux("resize-window", "-x", str(width - step), "-y", str(height))
+            time.sleep(0.4)
+
     def screen(self) -> str:
         return self.tmux("capture-pane", "-p")
 
@@ -142,9 +148,9 @@ def test_three_prompts_a_switch_in_mid_conversation_a_cancel_and_a_resize(termin
     screen = terminal.wait(r"cancelled")
     assert "partial answer" in screen
 
-    terminal.tmux("resize-window", "-x", "120", "-y", "40")
+    terminal.resize(120, 40)
     terminal.wait(lambda text: max(map(len, text.split("\n"))) > 100)
-    terminal.tmux("resize-window", "-x", "60", "-y", "20")
+    terminal.resize(60, 20)
     terminal.wait(lambda text: "▌chatapp" in text and not re.search(r"TTFT {3,}", text))
     terminal.leave()
 

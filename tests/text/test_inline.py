@@ -214,3 +214,7 @@ def test_emphasis_over_an_open_bracket_waits_for_it():
 
 def test_emphasis_out_of_reach_of_its_opener_is_text():
     assert read("*a " + "b" * 2100 + " *c* d*") == "*a " + "b" * 2100 + " <em|c> d*"
+
+
+def test_a_longer_run_of_backticks_does_not_close_a_code_span():
+    assert shown("a `b``c` d") == "a <code|b``c> d"
