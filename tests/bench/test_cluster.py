@@ -1,6 +1,7 @@
 """A benchmark on several workers, each a process: as on one machine, and nothing lost when one of them is."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -47,6 +48,8 @@ def folders(tmp_path, monkeypatch):
         monkeypatch.setenv(f"CHATAPP_{name}_DIR", str(tmp_path / name.lower()))
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # what a killed worker cannot remove stays in the test's own folder
     return tmp_path
+    yield
+    gc.collect()  # what Dask leaves behind is collected here, and not in the middle of somebody else's test
 
 
 def plan_of(*loads, record=None, backend=SIMULATED, tokens=60):
