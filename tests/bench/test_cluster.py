@@ -47,8 +47,7 @@ def folders(tmp_path, monkeypatch):
     for name in ("CONFIG", "DATA", "STATE", "CACHE"):
         monkeypatch.setenv(f"CHATAPP_{name}_DIR", str(tmp_path / name.lower()))
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # what a killed worker cannot remove stays in the test's own folder
-    return tmp_path
-    yield
+    yield tmp_path
     gc.collect()  # what Dask leaves behind is collected here, and not in the middle of somebody else's test
 
 
