@@ -40,6 +40,8 @@ EXTRAS = {
     "speed": ("uvloop", "a faster event loop in the gateway"),
     "web": ("textual_serve", "the app in a browser"),
     "keyring": ("keyring", "keys in the OS keyring"),
+    "metrics": ("prometheus_client", "the gateway's figures for Prometheus"),
+    "cluster": ("distributed", "a load spread over a Dask cluster"),
 }
 SCHEMA = "chatapp.doctor/1"
 
