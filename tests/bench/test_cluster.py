@@ -42,6 +42,14 @@ pytestmark = [
 SIMULATED = "sim:h100x16/kimi-k2.6"
 
 
+@pytest.fixture(autouse=True, scope="module")
+def tidy():
+    """Collect what Dask leaves behind before another module's tests begin."""
+    yield
+    for _ in range(3):
+        gc.collect()
+
+
 @pytest.fixture(autouse=True)
 def folders(tmp_path, monkeypatch):
     for name in ("CONFIG", "DATA", "STATE", "CACHE"):

@@ -37,7 +37,9 @@ class Terminal:
             "CHATAPP_TEST_MARKER": self.marker,
             **{f"CHATAPP_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "STATE", "CACHE")},
         }
-        self._environment.pop("NO_COLOR", None)
+        # Pictures taken in the same process leave COLUMNS and LINES behind, which hide the terminal's real size.
+        for name in ("NO_COLOR", "COLUMNS", "LINES"):
+            self._environment.pop(name, None)
 
     def tmux(self, *arguments: str) -> str:
         command = ["tmux", "-S", self.socket, "-f", "/dev/null", *arguments]
@@ -56,10 +58,8 @@ class Terminal:
         self.tmux("send-keys", "-l", text)
 
     def resize(self, width: int, height: int) -> None:
-        """Drag the window to a size, in steps as a person does: one SIGWINCH among many must reach the screen."""
-        for step in (12, 8, 4, 2, 0):
-            self.tmux("resize-window", "-x", str(width - step), "-y", str(height))
-            time.sleep(0.4)
+        """Give the window another size."""
+        self.tmux("resize-window", "-x", str(width), "-y", str(height))
 
     def screen(self) -> str:
         return self.tmux("capture-pane", "-p")
