@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -18,7 +18,7 @@ from chatapp.backends.base import Backend
 from chatapp.bench.cost import FREE, Budget, Meter, Price
 from chatapp.bench.health import Doubt, Health, Watch, judge
 from chatapp.bench.request import FATAL, Exchange, Gate, Observer, Response, catch_up, until_stopped
-from chatapp.bench.schedule import Load, arrival_offsets_ns, fair_orders
+from chatapp.bench.schedule import Load, arrival_offsets_ns
 from chatapp.bench.workloads import Workload
 from chatapp.clock import NS_PER_MS, NS_PER_S, Clock
 from chatapp.errors import BackendError
@@ -185,23 +185,6 @@ class Runner:
             partial=self.why_stopped or ("interrupted" if self.stop.is_set() else None),
         )
 
-    async def once(self, number: int, *, level: str = "") -> Response:
-        """Ask one measured request by itself."""
-        begin = self._clock.now_ns()
-        exchange = Exchange(self.backend, self.request(number), observer=self.observer)
-        await until_stopped(exchange.run(self.gate), self.stop)
-        end = self._clock.now_ns()
-        exchange.close(end)
-        return Response(
-            number=number,
-            level=level,
-            begun_s=0.0,
-            ended_s=(end - begin) / NS_PER_S,
-            figures=self.count(exchange.answer),
-            attempts=exchange.attempts,
-            waited_s=exchange.waited_s,
-        )
-
     def count(self, answer: Answer) -> Figures:
         """Return an answer's figures, and charge it to the budget."""
         figures = answer.final()
@@ -352,50 +335,6 @@ class _Level:
         """Return all responses, counted."""
         self._count_all()
         return self._responses
-
-
-async def run_rounds(
-    runners: Sequence[Runner],
-    rounds: int,
-    *,
-    warmup: int = 1,
-    pause_s: float = 0.0,
-    clock: Clock,
-    on_response: Callable[[int, Response], None] | None = None,
-) -> list[list[Response]]:
-    """Ask several backends the same requests one after the other, in fair order; return each one's responses.
-
-    In round r every backend gets request r, in the order of a balanced Latin square, so that neither drift over time
-    nor what ran before favours one. One that has stopped (its budget, a fatal error) leaves the others running.
-
-    Args:
-        runners: one for each backend; give all the same `run`, so that prompts are the same.
-        rounds: runs of each backend.
-        warmup: unmeasured requests to each beforehand.
-        pause_s: cool-down after each response.
-        clock: for the pauses.
-        on_response: called with the backend's index and its response.
-
-    Raises:
-        BackendError: a backend cannot be used at all.
-    """
-    for runner in runners:
-        await runner.warm(warmup)
-    results: list[list[Response]] = [[] for _ in runners]
-    with quiet_collector():
-        for number, order in enumerate(fair_orders(len(runners), rounds)):
-            for index in order:
-                if runners[index].stop.is_set():
-                    continue
-                response = await runners[index].once(number, level=f"round {number + 1}")
-                results[index].append(response)
-                if on_response is not None:
-                    on_response(index, response)
-                if response.kind_of_error in FATAL:
-                    runners[index].halt(f"{response.kind_of_error}: every further request would fail alike")
-                if pause_s:
-                    await clock.sleep_until(clock.now_ns() + round(pause_s * NS_PER_S))
-    return results
 
 
 def _first_ms(answer: Answer) -> float | None:

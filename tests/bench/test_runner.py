@@ -1,16 +1,15 @@
 import asyncio
 import gc
-from itertools import pairwise
 
 import pytest
 
 from chatapp.bench import runner as runner_module
 from chatapp.bench.cost import Budget, Price
-from chatapp.bench.runner import Runner, quiet_collector, run_rounds
+from chatapp.bench.runner import Runner, quiet_collector
 from chatapp.bench.schedule import Load
 from chatapp.errors import BackendError
 from chatapp.stream.events import Failed
-from tests.bench.conftest import MS, S, ScriptedBackend, busy
+from tests.bench.conftest import MS, ScriptedBackend
 
 
 def failed(code):
@@ -163,34 +162,6 @@ async def test_only_so_many_requests_and_answers_are_held(clock, workload, monke
     monkeypatch.setattr(runner_module, "MAX_ROWS_KEPT", 20)
     run = await Runner(ScriptedBackend(clock), workload, clock).run(Load(requests=8, concurrency=4))
     assert len(run.good) == 8
-
-
-async def test_rounds_are_fair_and_everybody_gets_the_same_prompts(clock, workload):
-    order = []
-    backends = [ScriptedBackend(clock, ttft_ms=50 * (i + 1), name=f"b{i}") for i in range(3)]
-    runners = [Runner(backend, workload, clock, run="same") for backend in backends]
-    results = await run_rounds(
-        runners, 6, clock=clock, pause_s=1, on_response=lambda index, _response: order.append(index)
-    )
-    assert sorted(tuple(order[i : i + 3]) for i in range(0, 18, 3)) == sorted(
-        [(0, 1, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0), (0, 2, 1), (1, 0, 2)]
-    )
-    assert [[response.figures.ttft_ms for response in each] for each in results] == [[50] * 6, [100] * 6, [150] * 6]
-    prompts = [[request.prompt for request in backend.requests] for backend in backends]
-    assert prompts[0] == prompts[1] == prompts[2]
-    starts = sorted(ns for backend in backends for ns in backend.asked_ns)[3:]
-    assert all(b - a > S for a, b in pairwise(starts))
-
-
-async def test_a_backend_that_fails_for_good_leaves_the_others_running(clock, workload):
-    bad = ScriptedBackend(clock, failures=[busy(1), failed("not_found")])
-    good = ScriptedBackend(clock)
-    runners = [Runner(backend, workload, clock) for backend in (bad, good)]
-    results = await run_rounds(runners, 4, warmup=0, clock=clock)
-    assert [response.kind_of_error for response in results[0]] == ["not_found"]
-    assert results[0][0].waited_s == pytest.approx(1)
-    assert len(results[1]) == 4
-    assert runners[0].why_stopped.startswith("not_found")
 
 
 def test_the_collector_is_as_before_after_a_measurement():
