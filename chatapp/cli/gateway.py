@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 @click.option(
     "--allow-origin", "origins", multiple=True, metavar="O", help="A web origin that may connect; repeatable."
 )
+@click.option(
+    "--fallback",
+    default="",
+    metavar="NAME",
+    help="Backend that answers where the asked one fails before its first token; always said.",
+)
 @click.option("--insecure-listen", is_flag=True, help="Allow clear text on an address other than loopback.")
 @click.option("--metrics", is_flag=True, help="GET /metrics for Prometheus, with a token. Needs the extra `metrics`.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), metavar="N", help="Processes.")
@@ -47,6 +53,7 @@ def gateway(  # noqa: PLR0913, PLR0917 - one for each option
     tls_cert: str | None,
     tls_key: str | None,
     origins: tuple[str, ...],
+    fallback: str,
     insecure_listen: bool,
     metrics: bool,
     workers: int,
@@ -74,7 +81,7 @@ def gateway(  # noqa: PLR0913, PLR0917 - one for each option
     start_logging("gateway")
     if workers > 1:
         return run_workers(context, where, secure=tls is not None)
-    return run(_serve(settings, host, port, tokens, where, tls, origins, meter=meter, share_port=share_port))
+    return run(_serve(settings, host, port, tokens, where, tls, origins, fallback, meter=meter, share_port=share_port))
 
 
 def run_workers(context: click.Context, token_file: Path, *, secure: bool) -> int:
@@ -123,6 +130,7 @@ async def _serve(  # noqa: PLR0913 - what the command line says
     where: Path,
     tls: ssl.SSLContext | None,
     origins: tuple[str, ...],
+    fallback: str,
     *,
     meter: Meter | None,
     share_port: bool,
@@ -137,7 +145,9 @@ async def _serve(  # noqa: PLR0913 - what the command line says
     from chatapp.gateway.supervisor import Lifeline
 
     access = Access(tokens, loopback=is_loopback(host), origins=origins)
-    served = Gateway(make_resolve(settings), make_models(settings), access, meter=meter)
+    served = Gateway(make_resolve(settings), make_models(settings), access, meter=meter, fallback=fallback)
+    if fallback:
+        await served.pool.open(fallback)  # a wrong name, or a missing key, is known now and not on the stage
     stop = asyncio.Event()
     signals: list[int] = []
 

@@ -77,6 +77,8 @@ class Exchange:
         self.progress = ""
         """What the backend is busy with before the first text: loading a model."""
         self.no_match = False
+        self.fallback: Notice | None = None
+        """Why another backend answers than the one that was asked."""
         self.figures: Figures | None = None
         self._begun = False
         self._recorder = session.recorder
@@ -146,8 +148,17 @@ class Exchange:
         if info.detail.get("pace", "model") != "model":
             simulated += f", {info.detail['pace']}"
         if self.retell is not None:
-            return f"text: {self.retell.source}, timing: {simulated}"
-        return simulated if info.simulated else "replay" if info.kind == "recorded" else ""
+            note = f"text: {self.retell.source}, timing: {simulated}"
+        else:
+            note = simulated if info.simulated else "replay" if info.kind == "recorded" else ""
+        if self.fallback is not None:  # first: the narrow panel cuts at the end
+            note = f"fallback for {self.turn.backend}" + (f", {note}" if note else "")
+        return note
+
+    @property
+    def answered_by(self) -> str:
+        """The name of the backend that answers, whose figures and prices these are."""
+        return self.turn.backend if self.fallback is None else self.answer.info.name
 
     def _notice(self, notice: Notice) -> None:
         if notice.kind == "progress":
@@ -158,6 +169,9 @@ class Exchange:
         elif notice.kind == "text_source":
             self.pane.add_notice(notice.message)
         else:
+            if notice.kind == "fallback":
+                self.progress = ""
+                self.fallback = notice
             self.pane.add_notice(notice.message, kind="warning")
 
     def _fail(self, error: ChatappError) -> None:
@@ -172,7 +186,7 @@ class Exchange:
         outcome = answer.outcome or "truncated"
         turn.text, turn.reasoning, turn.outcome = answer.text, answer.reasoning, outcome
         turn.label, turn.kind = answer.info.label, answer.info.kind
-        usd = self.session.price(turn.backend, self.figures.input_tokens, self.figures.output_tokens)
+        usd = self.session.price(self.answered_by, self.figures.input_tokens, self.figures.output_tokens)
         turn.footer = wording.footer(self.figures, simulated_note=self.note, usd=usd)
         turn.figures = self.figures.to_json()
         if self.complete and turn.response_id:

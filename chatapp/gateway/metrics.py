@@ -34,6 +34,9 @@ class Meter(Protocol):
     def refused(self, code: str) -> None:
         """A request was refused before any backend was asked."""
 
+    def fell_back(self, asked: str, answers: str, code: str) -> None:
+        """A backend failed before its first token, and another one answers."""
+
     def joined(self, deltas: int, frames: int) -> None:
         """A connection has ended: it was sent so many deltas in so many frames."""
 
@@ -54,6 +57,9 @@ class NoMeter:
         """Ignore."""
 
     def refused(self, code: str) -> None:
+        """Ignore."""
+
+    def fell_back(self, asked: str, answers: str, code: str) -> None:
         """Ignore."""
 
     def joined(self, deltas: int, frames: int) -> None:
@@ -101,6 +107,12 @@ class PrometheusMeter:
         self._refused = Counter(
             "chatapp_refused_requests", "Requests refused, by code", ("code",), registry=self.registry
         )
+        self._fallbacks = Counter(
+            "chatapp_fallbacks",
+            "Responses that another backend than the asked one answered, by the failure's code",
+            ("backend", "fallback", "code"),
+            registry=self.registry,
+        )
         self._ttft = Histogram(
             "chatapp_time_to_first_token_seconds", "TTFT", backend, buckets=SECONDS, registry=self.registry
         )
@@ -134,6 +146,11 @@ class PrometheusMeter:
     def refused(self, code: str) -> None:
         """Count a refusal."""
         self._refused.labels(code).inc()
+
+    def fell_back(self, asked: str, answers: str, code: str) -> None:
+        """Count a fallback, and the failure that it hides from the responses' outcomes."""
+        self._errors.labels(asked, code).inc()
+        self._fallbacks.labels(asked, answers, code).inc()
 
     def joined(self, deltas: int, frames: int) -> None:
         """Count what a connection was sent."""

@@ -11,8 +11,9 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 from chatapp.backends.base import Backend
-from chatapp.errors import BackendError, ChatappError, MissingKeyError, UnknownNameError
+from chatapp.errors import BackendError, ChatappError, MissingKeyError, UnknownNameError, UsageError
 from chatapp.gateway.account import Account
+from chatapp.gateway.fallback import Fallback, Rescue, Substitution
 from chatapp.gateway.metrics import Meter, NoMeter
 from chatapp.gateway.outbox import Outbox, TextStream
 from chatapp.gateway.pool import BackendPool
@@ -39,8 +40,11 @@ _log = logging.getLogger(__name__)
 class Talk:
     """One connection's conversation: its responses in flight and what they may continue."""
 
-    def __init__(self, pool: BackendPool, outbox: Outbox, account: Account, meter: Meter) -> None:
+    def __init__(
+        self, pool: BackendPool, outbox: Outbox, account: Account, meter: Meter, fallback: Fallback | None = None
+    ) -> None:
         self._pool = pool
+        self._fallback = fallback
         self._account = account
         self._meter = meter
         self.outbox = outbox
@@ -91,9 +95,11 @@ class Talk:
 
     async def _run(self, response_id: str, create: Create, request: Request) -> None:
         response: Response | None = None
+        grant, fallback = self._account.grant, self._fallback
+        rescue = Rescue(create.model, fallback if fallback is not None and grant.allows(fallback.name) else None)
         try:
-            backend = await self._open(create.model)
-            response = Response(response_id, create, request, backend, self.outbox)
+            backend = await self._open(create.model, rescue)
+            response = Response(response_id, create, request, backend, self.outbox, rescue)
             await response.run()
         except WireError as exc:
             self._meter.refused(exc.code)
@@ -110,20 +116,16 @@ class Talk:
     def _report(self, response: Response) -> None:
         self._meter.ended(response.name, response.transcript.settle())
 
-    async def _open(self, name: str) -> Backend:
+    async def _open(self, name: str, rescue: Rescue) -> Backend:
+        """Return what answers: the backend of a name, or where that cannot be had the fallback."""
         try:
             return await self._pool.open(name)
-        except UnknownNameError as exc:
-            raise WireError("model_not_found", _said(exc), status=404, param="model") from None
-        except MissingKeyError as exc:
-            raise WireError("missing_key", _said(exc), status=401, param="model") from None
-        except ChatappError as exc:
-            code = exc.code if isinstance(exc, BackendError) else "unavailable"
-            raise WireError(code, _said(exc), status=400, param="model") from None
         except Exception as exc:
-            _log.exception("backend %s cannot be opened", name)
-            message = f"unexpected {type(exc).__name__}; the gateway's log says more"
-            raise WireError("internal", message, status=500, param="model") from None
+            error = refusal(name, exc)
+        backend = await rescue.stand_in(error.code, error.message) if rescue.helps(error.code) else None
+        if backend is None:
+            raise error
+        return backend
 
     def _cancel(self, cancel: Cancel) -> None:
         """Cancel what is meant; nothing in flight is no error, for a cancel may cross the end on its way."""
@@ -155,39 +157,51 @@ class Response:
         request: the whole conversation that this stands for.
         backend: what answers.
         outbox: of the client's connection.
+        rescue: who answers instead where the backend fails before its first token, or does so already.
     """
 
-    def __init__(self, response_id: str, create: Create, request: Request, backend: Backend, outbox: Outbox) -> None:
+    def __init__(
+        self, response_id: str, create: Create, request: Request, backend: Backend, outbox: Outbox, rescue: Rescue
+    ) -> None:
         self.name = backend.info.name
         self.transcript = Transcript(backend.info)
         self._request = request
         self._backend = backend
         self._outbox = outbox
+        self._rescue = rescue
         self._encoder = ResponseEncoder(response_id, create, backend.info, created_at=time.time())
         self._text = TextStream(self._encoder)
 
     async def run(self) -> None:
         """Relay to the end. A cancelled relay ends its response as cancelled, without the text that still waited."""
         self._outbox.put([self._encoder.created()])
-        transcript = self.transcript
+        if self._rescue.substitution is not None:
+            self._tell(self._rescue.substitution)
         figures: dict[str, str] = {}
         cancelled = False
         try:
-            await self._relay()
+            failure = await self._relay()
+            if failure is not None:
+                await self._fall_back(failure)
             # In a thread, so that no other stream waits for what is counted.
-            figures = await asyncio.to_thread(final_metadata, transcript)
+            figures = await asyncio.to_thread(final_metadata, self.transcript)
         except asyncio.CancelledError:
-            cancelled = transcript.end is None
-            transcript.note(Finished(time.monotonic_ns(), "cancelled"))
+            cancelled = self.transcript.end is None
+            self.transcript.note(Finished(time.monotonic_ns(), "cancelled"))
         except Exception as exc:  # a backend's bug: the client gets an end, the log gets the traceback
-            _log.exception("backend %s broke its interface", self._backend.info.name)
+            _log.exception("backend %s broke its interface", self.name)
             message = f"unexpected {type(exc).__name__}; the gateway's log says more"
-            transcript.note(Failed(time.monotonic_ns(), "internal", message))
+            self.transcript.note(Failed(time.monotonic_ns(), "internal", message))
         self._finish(figures, drop_text=cancelled)
 
-    async def _relay(self) -> None:
-        """Pass events on until the answer has ended; the upstream is closed when this returns."""
+    async def _relay(self) -> Failed | None:
+        """Pass events on until the answer has ended; the upstream is closed when this returns.
+
+        Returns:
+            The failure that the fallback may mend: nothing was told of this answer yet.
+        """
         outbox, transcript, text = self._outbox, self.transcript, self._text
+        end: Failed | None = None
         count = 0
         async with aclosing(self._backend.stream(self._request)) as events:
             async for event in events:
@@ -200,21 +214,46 @@ class Response:
                     elif count % YIELD_EVERY == 0:  # a flood that always has a next event would starve all others
                         await asyncio.sleep(0)
                     continue
+                if isinstance(event, Failed):
+                    end = event
+                    break
                 transcript.note(event)
                 if isinstance(event, Sent):
                     outbox.put(self._encoder.sent(event))
                 elif isinstance(event, Notice):
                     outbox.put([self._encoder.notice(event)])
-                elif isinstance(event, (Finished, Failed)):
-                    return
-        transcript.note(Failed(time.monotonic_ns(), "truncated", "the backend ended without an end", retryable=True))
+                elif isinstance(event, Finished):
+                    return None
+        end = end or Failed(time.monotonic_ns(), "truncated", "the backend ended without an end", retryable=True)
+        if not count and self._rescue.helps(end.code):
+            return end
+        transcript.note(end)
+        return None
+
+    async def _fall_back(self, failure: Failed) -> None:
+        """Have the fallback answer; where it cannot be had, the failure is the answer's end."""
+        backend = await self._rescue.stand_in(failure.code, failure.message)
+        if backend is None or self._rescue.substitution is None:
+            self.transcript.note(failure)
+            return
+        self._backend, self.name = backend, backend.info.name
+        self.transcript = Transcript(backend.info)
+        self._tell(self._rescue.substitution)
+        await self._relay()
+
+    def _tell(self, substitution: Substitution) -> None:
+        notice = substitution.notice
+        self.transcript.note(notice)
+        self._outbox.put([self._encoder.replaced(substitution.answers, notice)])
 
     def _finish(self, figures: dict[str, str], *, drop_text: bool) -> None:
         encoder, end = self._encoder, self.transcript.end
         usage, timing = self.transcript.usage, self.transcript.server_timing
         assert end is not None
+        if self._rescue.substitution is not None:
+            end = self._rescue.substitution.marked(end)
         if isinstance(end, Failed):
-            _log.info("response failed: %s: %s: %s", self._backend.info.name, end.code, end.message)
+            _log.info("response failed: %s: %s: %s", self.name, end.code, end.message)
 
         def tail() -> Iterator[bytes]:
             if isinstance(end, Failed):
@@ -235,5 +274,18 @@ def final_metadata(transcript: Transcript) -> dict[str, str]:
     return {**found, "simulated": "true" if figures.simulated else "false"}
 
 
-def _said(error: ChatappError) -> str:
-    return f"{error.message} ({error.hint})" if error.hint else error.message
+def refusal(name: str, exc: Exception) -> WireError:
+    """Return what a client is told of a backend that cannot be opened."""
+    if not isinstance(exc, ChatappError):
+        _log.error("backend %s cannot be opened", name, exc_info=exc)
+        message = f"unexpected {type(exc).__name__}; the gateway's log says more"
+        return WireError("internal", message, status=500, param="model")
+    if isinstance(exc, UnknownNameError):
+        code, status = "model_not_found", 404
+    elif isinstance(exc, MissingKeyError):
+        code, status = "missing_key", 401
+    elif isinstance(exc, BackendError):
+        code, status = exc.code, 400
+    else:
+        code, status = "bad_request" if isinstance(exc, UsageError) else "unavailable", 400
+    return WireError(code, exc.message, hint=exc.hint, status=status, param="model")

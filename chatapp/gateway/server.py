@@ -17,6 +17,7 @@ from chatapp.backends.base import Backend
 from chatapp.errors import UsageError
 from chatapp.gateway.access import Access
 from chatapp.gateway.account import Account
+from chatapp.gateway.fallback import Fallback
 from chatapp.gateway.metrics import Meter, NoMeter
 from chatapp.gateway.outbox import Outbox, Ticker
 from chatapp.gateway.pages import Pages, too_many, unavailable
@@ -52,10 +53,11 @@ class Gateway:
         send_deadline_s: how long a client may read nothing before it is dropped; None as `limits` says.
         most_connections: more are answered 503.
         meter: told what happens.
+        fallback: name of the backend that answers where another one fails before its first token; empty for none.
         most_age_s: after which a connection between two answers is told to open another, as the protocol has it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each thing that an operator decides
         self,
         resolve: Callable[[str], Backend],
         models: Callable[[], Awaitable[Sequence[ModelListing]]],
@@ -66,6 +68,7 @@ class Gateway:
         most_connections: int = MOST_CONNECTIONS,
         most_age_s: float = 3600.0,
         meter: Meter | None = None,
+        fallback: str = "",
     ) -> None:
         limits = limits or Limits()
         self.limits = limits if send_deadline_s is None else replace(limits, deadline_s=send_deadline_s)
@@ -73,6 +76,7 @@ class Gateway:
         self.ticker = Ticker()
         self._access = access
         self._meter = meter or NoMeter()
+        self._fallback = Fallback(fallback, self.pool, self._meter) if fallback else None
         self._pages = Pages(access, models, self, self._meter)
         self._peers: dict[Peer, Talk | None] = {}
         self._accounts: dict[str, Account] = {}
@@ -225,7 +229,8 @@ class Gateway:
     def opened(self, peer: Peer) -> None:
         """Begin a conversation."""
         self._opening -= 1
-        self._peers[peer] = Talk(self.pool, Outbox(peer, self.ticker), self._admitted[peer], self._meter)
+        outbox = Outbox(peer, self.ticker)
+        self._peers[peer] = Talk(self.pool, outbox, self._admitted[peer], self._meter, self._fallback)
 
     def received(self, peer: Peer, message: str | bytes) -> None:
         """Pass a message on; whoever sends only nonsense is not talking to us."""

@@ -11,7 +11,7 @@ Extensions, which other clients ignore:
   `arrival_source`, `connect_us` (by phase), `reused`, `request_id`; a `response.sent` says the same of another attempt.
 * a delta may join several upstream chunks: `arrivals` is `[[offset_us, characters, tokens], ...]`, offsets since t_req,
   characters summing to `len(delta)`; `uncertainty_us` beside it, one number each, where any is known.
-* `response.notice`: `kind`, `message`, `progress`.
+* `response.notice`: `kind`, `message`, `progress`. One of the kind `fallback` carries `backend`: who answers instead.
 * the final event says when the backend ended: `ended_us`, since t_req.
 * the final event's `response.metadata` (string to string) holds `chatapp.server_timing` and `chatapp.provenance` as
   JSON; an error in `response.failed` also has `hint`, `status`, `retryable`, `retry_after_s`.
@@ -40,15 +40,17 @@ class WireError(Exception):
 
     Args:
         code: stable, e.g. `invalid_json`, `model_not_found`.
-        message: what was wrong and what to do.
+        message: what was wrong.
+        hint: what to do; also in brackets behind the message, which is all that other clients show.
         status: the HTTP status it would have had.
         param: the path of the field at fault.
     """
 
-    def __init__(self, code: str, message: str, *, status: int = 400, param: str | None = None) -> None:
+    def __init__(self, code: str, message: str, *, hint: str = "", status: int = 400, param: str | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.hint = hint
         self.status = status
         self.param = param
 
@@ -56,6 +58,8 @@ class WireError(Exception):
         """Return the error event."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
         error = {"type": kind, "code": self.code, "message": self.message, "param": self.param}
+        if self.hint:
+            error |= {"message": f"{self.message} ({self.hint})", "hint": self.hint}
         event: dict[str, Any] = {"type": "error", "status": self.status, "error": error}
         if stream_id is not None:
             event["stream_id"] = stream_id

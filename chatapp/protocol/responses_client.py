@@ -200,6 +200,8 @@ class ResponseDecoder:
         elif frame.type in ("response.in_progress", "response.sent"):
             yield self._sent(frame.sent, now_ns)
         elif frame.type == "response.notice":
+            if frame.backend is not None:  # another one answers
+                self.info = frame.backend
             if frame.kind in _NOTICES:
                 yield Notice(frame.kind, frame.message, frame.progress)  # type: ignore[arg-type]
         elif frame.type in ("response.completed", "response.incomplete"):
@@ -265,10 +267,11 @@ class ResponseDecoder:
     def _failed(self, frame: Frame, now_ns: int) -> Failed:
         self.ended = True
         error = frame.error or (frame.response.error if frame.response is not None else None) or _Error()
+        message = error.message or frame.message or "the server failed without saying why"
         return Failed(
             self._ended_at(frame, now_ns),
             error.code or frame.code or "server_error",
-            error.message or frame.message or "the server failed without saying why",
+            message.removesuffix(f" ({error.hint})"),  # for clients that show nothing but the message
             error.hint,
             error.status or frame.status,
             error.retryable,

@@ -68,12 +68,19 @@ class ResponseEncoder:
 
     def created(self) -> bytes:
         """Return the first frame."""
-        backend = {**msgspec.to_builtins(self.info), "simulated": self.info.simulated}
-        return self._frame("response.created", response=self._response("in_progress"), backend=backend)
+        return self._frame("response.created", response=self._response("in_progress"), backend=self._backend())
+
+    def _backend(self) -> dict[str, Any]:
+        return {**msgspec.to_builtins(self.info), "simulated": self.info.simulated}
 
     def notice(self, notice: Notice) -> bytes:
         """Return the frame of a notice."""
         return self._frame("response.notice", kind=notice.kind, message=notice.message, progress=notice.progress)
+
+    def replaced(self, info: BackendInfo, notice: Notice) -> bytes:
+        """Return the frame that says that another backend answers from here on; `response.model` says so at the end."""
+        self.info = info
+        return self._frame("response.notice", kind=notice.kind, message=notice.message, backend=self._backend())
 
     def sent(self, sent: Sent) -> Iterator[bytes]:
         """Yield the frame that says the request has left; of a retry, the one that moves the zero of all offsets."""

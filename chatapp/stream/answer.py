@@ -85,6 +85,8 @@ class Answer:
             self.notices.append(event)
             if event.kind == "warning":  # a file of figures has no other place for it
                 self._warnings.setdefault(event.message, f"notice: {event.message}")
+            elif event.kind == "fallback":
+                self.warn(f"fallback: {event.message}")
         elif isinstance(event, Sent):
             self._feed_sent(event)
         elif isinstance(event, Usage):

@@ -22,7 +22,7 @@ def panel_view(exchange: Exchange) -> PanelView:
         snapshot=snapshot,
         stopwatch_ms=(now - exchange.entered_ns) / 1e6 if waiting else None,
         extra=panel_details(info.detail),
-        usd=exchange.session.price(exchange.turn.backend, snapshot.input_tokens, snapshot.output_tokens),
+        usd=exchange.session.price(exchange.answered_by, snapshot.input_tokens, snapshot.output_tokens),
     )
 
 

@@ -114,7 +114,7 @@ async def test_case_29_an_unknown_backend_is_refused_with_the_nearest_names():
     [
         (MissingKeyError("groq", "GROQ_API_KEY"), "missing_key", 401),
         (BackendError("unreachable", "ollama does not answer"), "unreachable", 400),
-        (UsageError("which model of ollama?", hint="one of: a, b"), "unavailable", 400),
+        (UsageError("which model of ollama?", hint="one of: a, b"), "bad_request", 400),
         (RuntimeError("a bug"), "internal", 500),
     ],
 )

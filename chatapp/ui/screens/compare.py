@@ -21,7 +21,7 @@ from chatapp.client.session import Session
 from chatapp.compare.race import departure_spread_ms, freeze, standings
 from chatapp.errors import ChatappError, UsageError
 from chatapp.stream.answer import Answer
-from chatapp.stream.events import BackendInfo, Failed, Finished, Message, Request, Retell
+from chatapp.stream.events import BackendInfo, Event, Failed, Finished, Message, Notice, Request, Retell
 from chatapp.text.sanitize import sanitize_line
 from chatapp.ui.widgets.lane import Lane
 from chatapp.ui.widgets.prompt_box import PromptBox
@@ -200,11 +200,17 @@ class CompareScreen(Screen[None]):
         stream = speaker.exchange(create)
         try:
             async for event, identified in stream:
-                if identified.info is not None:
+                taken: Event = event
+                replaced = isinstance(event, Notice) and event.kind == "fallback"
+                if isinstance(event, Notice) and replaced:
+                    taken = not_raced(event, self.session.clock.now_ns())
+                elif identified.info is not None:
                     lane.adopt(self._named(lane, identified.info))
-                lane.take(event)
+                lane.take(taken)
                 if recorder is not None:
-                    recorder.record(name, event)
+                    recorder.record(name, taken)
+                if replaced:
+                    break
         except ChatappError as exc:
             lane.take(Failed(self.session.clock.now_ns(), getattr(exc, "code", "gateway_lost"), exc.message, exc.hint))
         finally:
@@ -331,6 +337,15 @@ class CompareScreen(Screen[None]):
                 self.refresh_figures()
 
         self.app.push_screen(Switcher(self.session), chosen)
+
+
+def not_raced(notice: Notice, now_ns: int) -> Failed:
+    """Return the end of a lane whose backend failed and would be answered for by another one.
+
+    A race compares those that were named: whoever stands in must not be ranked under another's name.
+    """
+    hint = "name the other backend to race it"
+    return Failed(now_ns, "fallback", f"not raced: {notice.message}", hint=hint)
 
 
 def numbered(info: BackendInfo, backends: Sequence[str], index: int) -> BackendInfo:

@@ -301,7 +301,7 @@ class ConversationScreen(Screen[None]):
             self._meter.pause()
         info, turn = exchange.answer.info, exchange.turn
         if exchange.figures is not None and exchange.complete:
-            self.query_one(Scoreboard).add(turn.backend, info.label, info.kind, exchange.figures)
+            self.query_one(Scoreboard).add(exchange.answered_by, info.label, info.kind, exchange.figures)
         if exchange.no_match:
             self._offer_starters()
         if not turn.text and not self.prompt_box.text and exchange.answer.failure is not None:
