@@ -36,7 +36,8 @@ class ChildLink:
         from chatapp.client.link import open_connection
 
         endpoint = await self.child.ready()
-        return await open_connection(endpoint.url, endpoint.token)
+        again = "the next prompt starts the gateway again"
+        return await open_connection(endpoint.url, endpoint.token, when_lost=again)
 
     async def aclose(self) -> None:
         """End the child."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import ipaddress
 import ssl
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
@@ -42,11 +43,14 @@ class _Models(msgspec.Struct):
 class Connection:
     """An open connection; several responses at once, each a stream of its own. Use `Connection.open`."""
 
-    def __init__(self, socket: ClientConnection, url: str, token: Secret | None, clock: Clock) -> None:
+    def __init__(
+        self, socket: ClientConnection, url: str, token: Secret | None, clock: Clock, *, when_lost: str = ""
+    ) -> None:
         self._socket = socket
         self._url = url
         self._token = token
         self._clock = clock
+        self._when_lost = when_lost
         # A gateway of ours need not repeat an answer's text at its end; others would refuse to be asked for that.
         response = socket.response
         self._compact = response is not None and response.headers.get("Server", "").startswith("chatapp/")
@@ -56,13 +60,16 @@ class Connection:
         self._reader = asyncio.create_task(self._read())
 
     @classmethod
-    async def open(cls, url: str, token: Secret | None = None, *, clock: Clock | None = None) -> Connection:
+    async def open(
+        cls, url: str, token: Secret | None = None, *, clock: Clock | None = None, when_lost: str = ""
+    ) -> Connection:
         """Connect.
 
         Args:
             url: `ws://` or `wss://`, with the path.
             token: sent as a bearer token.
             clock: stamps what a server without our extensions does not.
+            when_lost: what the reader of an answer is told to do where the connection ends in it.
 
         Raises:
             GatewayError: it cannot be reached, or refuses.
@@ -88,7 +95,7 @@ class Connection:
             ) from None
         except (OSError, TimeoutError, InvalidHandshake, EOFError) as exc:
             raise GatewayError(f"the gateway at {url} cannot be reached: {_reason(exc)}") from None
-        return cls(socket, url, token, clock or MonotonicClock())
+        return cls(socket, url, token, clock or MonotonicClock(), when_lost=when_lost)
 
     @property
     def alive(self) -> bool:
@@ -170,13 +177,18 @@ class Connection:
     def _lost(self, now_ns: int) -> Failed:
         code, reason = self._socket.close_code, self._socket.close_reason
         said = f" ({code} {reason})".rstrip() if code not in (None, 1006) else ""
-        return Failed(now_ns, LOST, f"the connection to the gateway was lost{said}", retryable=True)
+        return Failed(now_ns, LOST, f"the connection to the gateway was lost{said}", self._when_lost, retryable=True)
 
 
 def is_this_machine(url: str) -> bool:
     """Whether a URL names this machine, whose monotonic clock is ours."""
     host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name, which may begin with 127. and be anywhere
+        return False
 
 
 def list_models(url: str, token: Secret | None, *, timeout_s: float = 5.0) -> list[ModelListing]:

@@ -82,7 +82,7 @@ class FixedLink:
             GatewayError: it cannot be reached, or refuses; nobody here can start it.
         """
         try:
-            return await open_connection(self.url, self.token)
+            return await open_connection(self.url, self.token, when_lost="the next prompt connects again")
         except GatewayError as exc:
             raise GatewayError(exc.message, hint=exc.hint or "is it running, and is the address right?") from None
 
@@ -90,12 +90,17 @@ class FixedLink:
         """There is nothing of ours to stop."""
 
 
-async def open_connection(url: str, token: Secret | None) -> Connection:
+async def open_connection(url: str, token: Secret | None, *, when_lost: str) -> Connection:
     """Open a connection; its library is imported beside the event loop, which paints meanwhile.
+
+    Args:
+        url: of the gateway.
+        token: its bearer token.
+        when_lost: what the reader of an answer is told to do where the connection ends in it.
 
     Raises:
         GatewayError: it cannot be reached, or refuses.
     """
     module = await asyncio.to_thread(importlib.import_module, "chatapp.client.connection")
-    connection: Connection = await module.Connection.open(url, token)
+    connection: Connection = await module.Connection.open(url, token, when_lost=when_lost)
     return connection
