@@ -82,7 +82,7 @@ async def cast_app(
         left = round(tail_s * _FPS)
         for _frame in range(round(longest_s * _FPS)):
             refresh()
-            FrameTimer.of(app).paint()
+            FrameTimer.of(app).drain()
             await _painted(app)
             written = "".join(driver.outputs)
             driver.outputs.clear()

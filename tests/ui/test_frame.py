@@ -1,9 +1,12 @@
 """The one frame timer and its garbage policy."""
 
 import gc
+import time
 
 import pytest
 from textual.app import App
+from textual.screen import Screen
+from textual.widgets import Static
 
 from chatapp.ui.frame import (
     LOCAL_FPS,
@@ -12,6 +15,7 @@ from chatapp.ui.frame import (
     FrameTimer,
     GarbagePolicy,
     frame_rate,
+    paint_now,
 )
 
 
@@ -117,3 +121,91 @@ async def test_memory_is_tidied_a_while_after_the_last_stream(monkeypatch):
         while timer.garbage.active:
             await pilot.pause(0.01)
         assert not timer.awake
+
+
+class Counted(Static):
+    """Counts how often it is painted, and asks to be painted in so many frames."""
+
+    def __init__(self, work=0):
+        super().__init__("text")
+        self.painted = 0
+        self.work = work
+
+    def render_lines(self, crop):
+        self.painted += 1
+        return super().render_lines(crop)
+
+    def on_frame(self):
+        self.work -= 1
+        if self.work >= 0:
+            self.refresh()
+        return self.work >= 0
+
+
+async def test_a_repaint_reaches_the_compositor_at_once_and_only_once():
+    app = App()
+    async with app.run_test() as pilot:
+        widget = Counted()
+        await app.mount(widget)
+        await pilot.pause()
+        before = widget.painted
+        widget.refresh()
+        paint_now(app, [widget])
+        assert widget.painted == before + 1
+        await pilot.pause(0.1)
+        assert widget.painted == before + 1
+
+
+async def test_a_widget_under_another_screen_is_left_to_textual():
+    app = App()
+    async with app.run_test() as pilot:
+        widget = Counted()
+        await app.mount(widget)
+        await app.push_screen(Screen())
+        await pilot.pause()
+        before = widget.painted
+        widget.refresh()
+        paint_now(app, [widget])
+        assert widget.painted == before
+        await app.pop_screen()
+        await pilot.pause()
+        assert widget.painted > before
+
+
+async def test_every_frame_is_painted_even_when_each_is_late():
+    class Slow(Counted):
+        def on_frame(self):
+            time.sleep(0.006)  # longer than a frame at this rate
+            return super().on_frame()
+
+    app = App()
+    async with app.run_test() as pilot:
+        widget = Slow(work=10)
+        await app.mount(widget)
+        await pilot.pause()
+        before = widget.painted
+        timer = FrameTimer.configure(app, fps=200)
+        timer.add(widget)
+        timer.wake()
+        while timer.awake:
+            await pilot.pause(0.01)
+        assert timer.frames == 10
+        assert widget.painted == before + 10
+
+
+async def test_a_bug_in_a_source_ends_the_app_with_it():
+    class Broken(Source):
+        def on_frame(self):
+            raise ZeroDivisionError("in a frame")
+
+    async def run():
+        app = App()
+        async with app.run_test() as pilot:
+            timer = FrameTimer.configure(app, fps=500)
+            broken = Broken()
+            timer.add(broken)
+            timer.wake()
+            await pilot.pause(0.2)
+
+    with pytest.raises(ZeroDivisionError, match="in a frame"):
+        await run()
