@@ -91,16 +91,23 @@ class _Terminal:
 
 
 def _wait_for_answer(record: Path, count: int, *, again: Callable[[], object]) -> None:
-    """Return when so many answers are complete; press Enter again where a key came while the screen was busy."""
+    """Return when so many answers are complete; press Enter again where a key came while the screen was busy.
+
+    The recording is read only when it has ceased to grow: reading it takes a core that what is measured needs.
+    """
     begin = pressed = time.monotonic()
+    size = -1
     while time.monotonic() < begin + ANSWER_S:
-        answers = _answers(record) if record.exists() else []
+        time.sleep(0.2)
+        before, size = size, record.stat().st_size if record.exists() else 0
+        if size != before:
+            continue
+        answers = _answers(record) if size else []
         if sum(answer.complete for answer in answers) >= count:
             return
         if len(answers) < count and time.monotonic() - pressed > AGAIN_S:
             again()
             pressed = time.monotonic()
-        time.sleep(0.2)
     raise TimeoutError(f"answer {count} did not come within {ANSWER_S:g} s")
 
 
