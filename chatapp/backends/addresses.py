@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from urllib.parse import urlsplit
 
 
 def is_loopback(host: str | None) -> bool:
@@ -27,3 +28,9 @@ def is_literal(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def host_and_port(url: str) -> tuple[str, int]:
+    """Return where the server of a URL is; the port is the scheme's where the URL has none."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme in ("https", "wss") else 80)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from chatapp.stream.events import BackendInfo, Event, Request
 
@@ -30,3 +30,12 @@ class Backend(Protocol):
 
     async def aclose(self) -> None:
         """Release connections and processes. Idempotent."""
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """What a backend that asks a server has beside: where that is, for whoever reports on it. Viewers are not told."""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the server."""

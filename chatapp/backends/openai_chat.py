@@ -17,6 +17,7 @@ from typing import Any
 import httpx2
 import openai
 
+from chatapp.backends.addresses import host_and_port
 from chatapp.backends.answer_stream import read_answer
 from chatapp.backends.patience import Patience
 from chatapp.backends.refusals import explain
@@ -79,6 +80,11 @@ class ChatBackend:
         self._loaded = not server.loads_on_demand
         self._without_stream_options = False
         self._where = server.provider or httpx2.URL(server.base_url).netloc.decode("ascii", "replace")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the server."""
+        return host_and_port(self._server.base_url)
 
     async def stream(self, request: Request) -> AsyncGenerator[Event, None]:
         """Yield the events of one answer. Tries again before the first token only, at most as often as configured."""

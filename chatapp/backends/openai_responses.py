@@ -20,7 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from chatapp import __version__
-from chatapp.backends.addresses import is_loopback
+from chatapp.backends.addresses import host_and_port, is_loopback
 from chatapp.backends.patience import Patience
 from chatapp.clock import NS_PER_S
 from chatapp.errors import BackendError
@@ -63,6 +63,11 @@ class ResponsesBackend:
         self._patience = patience or Patience()
         self._idle: list[tuple[float, ClientConnection]] = []  # (opened at, connection)
         self._where = info.provider or urlsplit(self._url).netloc
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the server."""
+        return host_and_port(self._url)
 
     async def stream(self, request: Request) -> AsyncGenerator[Event, None]:
         """Yield the events of one answer. A connection that ended between two answers is replaced silently."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from chatapp.backends.addresses import is_literal, is_loopback
+from chatapp.backends.addresses import host_and_port, is_literal, is_loopback
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "localhost", "LOCALHOST", "::1"])
@@ -19,3 +19,16 @@ def test_addresses_need_no_look_up():
     assert is_literal("10.0.0.1")
     assert is_literal("::1")
     assert not is_literal("example.com")
+
+
+@pytest.mark.parametrize(
+    ("url", "where"),
+    [
+        ("https://api.example.com/v1", ("api.example.com", 443)),
+        ("wss://api.example.com/v1/responses", ("api.example.com", 443)),
+        ("http://user:pass@127.0.0.1:8000/v1", ("127.0.0.1", 8000)),
+        ("ws://[::1]/v1", ("::1", 80)),
+    ],
+)
+def test_where_the_server_of_a_url_is(url, where):
+    assert host_and_port(url) == where
