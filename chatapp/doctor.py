@@ -41,6 +41,7 @@ EXTRAS = {
     "web": ("textual_serve", "the app in a browser"),
     "keyring": ("keyring", "keys in the OS keyring"),
     "metrics": ("prometheus_client", "the gateway's figures for Prometheus"),
+    "otel": ("opentelemetry.exporter.otlp.proto.http", "the gateway's traces and metrics for OpenTelemetry"),
     "cluster": ("distributed", "a load spread over a Dask cluster"),
 }
 SCHEMA = "chatapp.doctor/1"
@@ -90,10 +91,17 @@ def _versions() -> Iterator[Check]:
         except importlib.metadata.PackageNotFoundError:
             yield Check("versions", package, "problem", "not installed", "pip install chatapp")
     for extra, (module, purpose) in EXTRAS.items():
-        if importlib.util.find_spec(module) is not None:
+        if _is_installed(module):
             yield Check("extras", extra, "ok", purpose)
         else:
             yield Check("extras", extra, "note", f"not installed: {purpose}", f"pip install 'chatapp[{extra}]'")
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # a package that it is part of
+        return False
 
 
 def _terminal() -> Iterator[Check]:
