@@ -68,7 +68,7 @@ def _sweep(levels: Sequence[Level]) -> list[str]:
             (
                 level.label,
                 str(level.succeeded),
-                str(level.requests - level.succeeded),
+                str(level.requests - level.succeeded - level.errors.get("cancelled", 0)),
                 number(ttft.median if ttft else None),
                 number(ttft.p99 if ttft else None),
                 number(speed.median if speed else None),
@@ -94,9 +94,12 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
 def remarks(level: Level, *, named: bool) -> list[str]:
     """Return what must be said beside the figures: errors by kind, goodput, waiting, doubt, an early end."""
     said: list[str] = []
-    if level.errors:
-        kinds = ", ".join(f"{kind} ×{count}" for kind, count in sorted(level.errors.items()))
-        said.append(f"{level.requests - level.succeeded} of {level.requests} requests failed: {kinds}; in no figure")
+    failures = {kind: count for kind, count in level.errors.items() if kind != "cancelled"}
+    if failures:
+        kinds = ", ".join(f"{kind} ×{count}" for kind, count in sorted(failures.items()))
+        said.append(f"{sum(failures.values())} of {level.requests} requests failed: {kinds}; in no figure")
+    if cut := level.errors.get("cancelled", 0):
+        said.append(f"{cut} of {level.requests} requests cut off from this side; in no figure")
     if level.goodput is not None and not named:
         said.append(f"goodput: {level.goodput:.1%} of requests met every limit")
     if level.waited_s:

@@ -71,6 +71,7 @@ class ChatDecoder:
     def __init__(self, provider: str = "") -> None:
         self._provider = provider
         self._usage: dict[str, Any] | None = None
+        self._usage_came = False
         self._timing: dict[str, Any] | None = None
         self._timing_source: Literal["", "seconds", "llama.cpp"] = ""
         self._counted = 0  # completion tokens at the last chunk, where usage is continuous
@@ -145,6 +146,7 @@ class ChatDecoder:
     def _take_figures(self, chunk: _Chunk) -> int:
         """Keep usage and timing of a chunk; return the tokens it carried where the server counts as it goes."""
         tokens = 0
+        self._usage_came |= chunk.usage is not None
         if chunk.usage:
             self._usage = chunk.usage
             counted = _whole(chunk.usage.get("completion_tokens"))
@@ -173,6 +175,8 @@ class ChatDecoder:
         usage = read_usage(self._usage) if self._usage else None
         if usage is not None:
             events.append(usage)
+        elif self._usage_came or self._usage:
+            events += self._warn("the server's usage holds no counts; tokens are counted here, by the common tokenizer")
         if self._timing:
             dropped: list[str] = []
             if self._timing_source == "llama.cpp":
@@ -294,7 +298,7 @@ def _tolerant_chunk(data: bytes) -> _Chunk | None:
     choices = raw.get("choices")
     return _Chunk(
         choices=[_tolerant_choice(c) for c in choices if isinstance(c, dict)] if isinstance(choices, list) else None,
-        usage=_table(raw.get("usage")) or None,
+        usage=None if raw.get("usage") is None else _table(raw["usage"]),
         error=msgspec.Raw(b"true") if raw.get("error") else None,
         time_info=_table(raw.get("time_info")) or None,
         x_groq=_table(raw.get("x_groq")) or None,

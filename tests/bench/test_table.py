@@ -40,6 +40,15 @@ def test_a_sweep_is_a_row_for_each_level(levels):
     assert "×1: 1 of 6 requests failed: timeout ×1; in no figure" in lines
 
 
+def test_a_request_that_was_cut_off_from_this_side_did_not_fail(levels):
+    errors = {"cancelled": 2, "timeout": 1}
+    level = msgspec.structs.replace(levels[0], succeeded=3, errors=errors)
+    lines = table([level, level]).splitlines()
+    assert lines[1].split()[1:3] == ["3", "1"]
+    assert "×1: 1 of 6 requests failed: timeout ×1; in no figure" in lines
+    assert "×1: 2 of 6 requests cut off from this side; in no figure" in lines
+
+
 def test_doubt_and_an_early_end_stand_beside_the_figures(levels):
     doubt = Doubt(fitness="doubtful", latency_error_ms=3, speed_error=0, reasons=("3 ms",))
     level = msgspec.structs.replace(levels[1], doubt=doubt, partial="interrupted", waited_s=0.0, goodput=None)

@@ -104,6 +104,20 @@ def test_cerebras_time_info():
     assert timing == ServerTiming("cerebras", 0.001, 0.004, 0.5, 0.505, 2000.0, 1000.0)
 
 
+@pytest.mark.parametrize("usage", [{}, {"completion_tokens": -3}, {"total_tokens": "many"}, 7])
+def test_a_usage_without_counts_is_said(usage):
+    decoder, _ = decode(body(finish="stop", usage=usage))
+    (notice,) = decoder.close()
+    assert isinstance(notice, Notice)
+    assert notice.kind == "warning"
+    assert "usage holds no counts" in notice.message
+
+
+def test_no_usage_is_nothing_to_warn_of():
+    decoder, _ = decode(body({"content": "a"}, usage=None), body(finish="stop"))
+    assert decoder.close() == []
+
+
 def test_groq_x_groq_usage():
     inner = {"prompt_tokens": 8, "completion_tokens": 10, "queue_time": 0.1, "completion_time": 0.02}
     decoder, _ = decode(body(finish="stop", x_groq={"id": "r", "usage": inner}))
