@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import ssl
 
     from chatapp.config import Settings
-    from chatapp.gateway.metrics import Meter
+    from chatapp.gateway.meter import Meter
     from chatapp.gateway.tokens import Tokens
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from chatapp.backends.base import Backend
 from chatapp.errors import ChatappError
-from chatapp.gateway.metrics import Meter
+from chatapp.gateway.meter import Meter
 from chatapp.gateway.pool import BackendPool
 from chatapp.stream.events import BackendInfo, Failed, Finished, Notice
 

@@ -1,16 +1,15 @@
 """What an operator watches, for Prometheus: `GET /metrics` with a token. Needs the extra `metrics`.
 
-Nothing is counted per token: a response's gaps are observed when it has ended, from the arrivals that its answer keeps
-anyway, so that watching a thousand streams costs what a thousand ends cost.
+Nothing is counted per token: a response's gaps are observed when it has ended, from the arrivals that its answer keeps.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from chatapp.errors import ExtraMissingError
-from chatapp.stream.answer import Answer
+from chatapp.gateway.meter import Ended, NoMeter
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -25,57 +24,7 @@ MOST_GAPS = 2_000
 """Gaps of one response that are observed, spread evenly: enough for a histogram, and bounded."""
 
 
-class Meter(Protocol):
-    """What the gateway reports."""
-
-    def ended(self, backend: str, answer: Answer) -> None:
-        """A response has ended."""
-
-    def refused(self, code: str) -> None:
-        """A request was refused before any backend was asked."""
-
-    def fell_back(self, asked: str, answers: str, code: str) -> None:
-        """A backend failed before its first token, and another one answers."""
-
-    def joined(self, deltas: int, frames: int) -> None:
-        """A connection has ended: it was sent so many deltas in so many frames."""
-
-    def dropped(self, reason: str) -> None:
-        """A client was dropped."""
-
-    def lag(self, seconds: float) -> None:
-        """How late the event loop ran something that was due."""
-
-    def stands(self, connections: int, streams: int) -> None:
-        """How many connections are open and responses in flight; said a few times a second."""
-
-
-class NoMeter:
-    """Reports to nobody."""
-
-    def ended(self, backend: str, answer: Answer) -> None:
-        """Ignore."""
-
-    def refused(self, code: str) -> None:
-        """Ignore."""
-
-    def fell_back(self, asked: str, answers: str, code: str) -> None:
-        """Ignore."""
-
-    def joined(self, deltas: int, frames: int) -> None:
-        """Ignore."""
-
-    def dropped(self, reason: str) -> None:
-        """Ignore."""
-
-    def lag(self, seconds: float) -> None:
-        """Ignore."""
-
-    def stands(self, connections: int, streams: int) -> None:
-        """Ignore."""
-
-
-class PrometheusMeter:
+class PrometheusMeter(NoMeter):
     """Counts for Prometheus.
 
     Args:
@@ -84,6 +33,8 @@ class PrometheusMeter:
     Raises:
         ExtraMissingError: prometheus-client is not installed.
     """
+
+    reads_answers = True
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         try:
@@ -128,8 +79,10 @@ class PrometheusMeter:
         self._dropped = Counter("chatapp_dropped_clients", "Clients dropped", ("reason",), registry=self.registry)
         self._lag = Histogram("chatapp_loop_lag_seconds", "Event loop lag", buckets=LAG_SECONDS, registry=self.registry)
 
-    def ended(self, backend: str, answer: Answer) -> None:
+    def ended(self, ended: Ended) -> None:
         """Count a response and its times."""
+        answer = ended.answer
+        backend = answer.info.name
         self._responses.labels(backend, answer.outcome or "failed").inc()
         if answer.failure is not None:
             self._errors.labels(backend, answer.failure.code).inc()

@@ -15,7 +15,7 @@ from websockets.http11 import Request, Response
 
 from chatapp import __version__
 from chatapp.gateway.access import Access, Refusal
-from chatapp.gateway.metrics import Meter, PrometheusMeter
+from chatapp.gateway.meter import Meter
 from chatapp.gateway.tokens import Grant
 from chatapp.protocol.responses import MODELS_PATH, PATH, ModelListing
 from chatapp.text.sanitize import sanitize_line
@@ -123,9 +123,9 @@ class Pages:
         return as_json(status, body)
 
     def _metrics(self) -> Response:
-        if not isinstance(self._meter, PrometheusMeter):
-            return as_json(HTTPStatus.NOT_FOUND, error("no metrics here: start the gateway with --metrics"))
         data = self._meter.render(self._state.connections, self._state.streams)
+        if data is None:
+            return as_json(HTTPStatus.NOT_FOUND, error("no metrics here: start the gateway with --metrics"))
         return page(HTTPStatus.OK, data, "text/plain; version=0.0.4; charset=utf-8")
 
     async def _list(self, grant: Grant) -> Response:

@@ -6,15 +6,15 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import aclosing
 from typing import NamedTuple
 
-from chatapp.backends.base import Backend
+from chatapp.backends.base import Backend, Remote
 from chatapp.errors import BackendError, ChatappError, MissingKeyError, UnknownNameError, UsageError
 from chatapp.gateway.account import Account
 from chatapp.gateway.fallback import Fallback, Rescue, Substitution
-from chatapp.gateway.metrics import Meter, NoMeter
+from chatapp.gateway.meter import NO_TRACE, Ended, Meter
 from chatapp.gateway.outbox import Outbox, TextStream
 from chatapp.gateway.pool import BackendPool
 from chatapp.gateway.transcript import Transcript
@@ -41,9 +41,16 @@ class Talk:
     """One connection's conversation: its responses in flight and what they may continue."""
 
     def __init__(
-        self, pool: BackendPool, outbox: Outbox, account: Account, meter: Meter, fallback: Fallback | None = None
+        self,
+        pool: BackendPool,
+        outbox: Outbox,
+        account: Account,
+        meter: Meter,
+        fallback: Fallback | None = None,
+        trace: Mapping[str, str] = NO_TRACE,
     ) -> None:
         self._pool = pool
+        self._trace = trace
         self._fallback = fallback
         self._account = account
         self._meter = meter
@@ -52,6 +59,8 @@ class Talk:
         """Whether new answers are refused: the gateway is about to stop."""
         self._history = History()
         self._running: dict[str, _Running] = {}
+        self._reporting: set[asyncio.Task[None]] = set()
+        """Responses that have ended and are being counted."""
         self._errors = 0
 
     @property
@@ -95,6 +104,7 @@ class Talk:
 
     async def _run(self, response_id: str, create: Create, request: Request) -> None:
         response: Response | None = None
+        conversation = self._history.conversation(create, response_id)
         grant, fallback = self._account.grant, self._fallback
         rescue = Rescue(create.model, fallback if fallback is not None and grant.allows(fallback.name) else None)
         try:
@@ -106,15 +116,17 @@ class Talk:
             self.outbox.put([exc.to_frame(create.stream_id)])
         else:
             if response.transcript.is_whole:
-                self._history.remember(response_id, request, response.transcript.text)
+                self._history.remember(response_id, request, response.transcript.text, conversation=conversation)
         finally:  # before anything else is waited for: the client may ask again on the same stream at once
             self._account.streams -= 1
-            del self._running[response_id]
-        if response is not None and not isinstance(self._meter, NoMeter):
-            await asyncio.to_thread(self._report, response)
+            task = self._running.pop(response_id).task
+        if response is not None and self._meter.reads_answers:
+            self._reporting.add(task)
+            task.add_done_callback(self._reporting.discard)
+            await asyncio.to_thread(self._report, response, conversation)
 
-    def _report(self, response: Response) -> None:
-        self._meter.ended(response.name, response.transcript.settle())
+    def _report(self, response: Response, conversation: str) -> None:
+        self._meter.ended(response.ended(conversation, self._trace))
 
     async def _open(self, name: str, rescue: Rescue) -> Backend:
         """Return what answers: the backend of a name, or where that cannot be had the fallback."""
@@ -136,11 +148,11 @@ class Talk:
                 running.task.cancel()
 
     async def close(self) -> None:
-        """Cancel everything; the upstreams are closed when this returns."""
+        """Cancel everything; when this returns the upstreams are closed, and what has ended is counted."""
         tasks = [running.task for running in self._running.values()]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._reporting, return_exceptions=True)
 
 
 class _Running(NamedTuple):
@@ -165,6 +177,8 @@ class Response:
     ) -> None:
         self.name = backend.info.name
         self.transcript = Transcript(backend.info)
+        self._begun_ns = time.monotonic_ns()
+        self._id = response_id
         self._request = request
         self._backend = backend
         self._outbox = outbox
@@ -193,6 +207,21 @@ class Response:
             message = f"unexpected {type(exc).__name__}; the gateway's log says more"
             self.transcript.note(Failed(time.monotonic_ns(), "internal", message))
         self._finish(figures, drop_text=cancelled)
+
+    def ended(self, conversation: str, trace: Mapping[str, str]) -> Ended:
+        """Return what meters are told, everything counted: milliseconds for a long answer."""
+        substitution, backend = self._rescue.substitution, self._backend
+        return Ended(
+            self._id,
+            conversation,
+            self._request,
+            self.transcript.settle(),
+            self._begun_ns,
+            address=backend.address if isinstance(backend, Remote) else None,
+            asked=substitution.asked if substitution is not None else "",
+            asked_code=substitution.code if substitution is not None else "",
+            trace=trace,
+        )
 
     async def _relay(self) -> Failed | None:
         """Pass events on until the answer has ended; the upstream is closed when this returns.

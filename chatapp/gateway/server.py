@@ -7,10 +7,11 @@ import errno
 import logging
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from chatapp.backends.base import Backend
@@ -18,7 +19,7 @@ from chatapp.errors import UsageError
 from chatapp.gateway.access import Access
 from chatapp.gateway.account import Account
 from chatapp.gateway.fallback import Fallback
-from chatapp.gateway.metrics import Meter, NoMeter
+from chatapp.gateway.meter import NO_TRACE, Meter, NoMeter
 from chatapp.gateway.outbox import Outbox, Ticker
 from chatapp.gateway.pages import Pages, too_many, unavailable
 from chatapp.gateway.peer import Limits, Peer
@@ -39,6 +40,9 @@ DRAIN_S = 30.0
 GOODBYE_S = 1.0
 """How long clients have to answer the close frame of a gateway that stops."""
 
+TRACE_HEADERS = ("traceparent", "tracestate")
+"""https://www.w3.org/TR/trace-context/"""
+
 _log = logging.getLogger(__name__)
 
 
@@ -52,7 +56,7 @@ class Gateway:
         limits: what one client may do.
         send_deadline_s: how long a client may read nothing before it is dropped; None as `limits` says.
         most_connections: more are answered 503.
-        meter: told what happens.
+        meter: told what happens, and closed with the gateway.
         fallback: name of the backend that answers where another one fails before its first token; empty for none.
         most_age_s: after which a connection between two answers is told to open another, as the protocol has it.
     """
@@ -82,6 +86,8 @@ class Gateway:
         self._accounts: dict[str, Account] = {}
         self._admitted: dict[Peer, Account] = {}
         """Whose each connection is, from its opening request on."""
+        self._traces: dict[Peer, Mapping[str, str]] = {}
+        """The trace contexts that clients have sent, until their conversations begin."""
         self._opening = 0
         self._most_connections = most_connections
         self._most_age_s = most_age_s
@@ -183,6 +189,7 @@ class Gateway:
             self._housekeeper.cancel()
         self.ticker.close()
         await self.pool.aclose()
+        await self._meter.aclose()
 
     def _accept(self) -> Peer:
         peer = Peer(self, self.limits)
@@ -224,13 +231,14 @@ class Gateway:
             return too_many(f"the token {answer.name!r} may have {answer.connections} connections open")
         account.connections += 1
         self._admitted[peer] = account
+        self._traces[peer] = trace_context(request.headers)
         return None
 
     def opened(self, peer: Peer) -> None:
         """Begin a conversation."""
         self._opening -= 1
-        outbox = Outbox(peer, self.ticker)
-        self._peers[peer] = Talk(self.pool, outbox, self._admitted[peer], self._meter, self._fallback)
+        outbox, account, trace = Outbox(peer, self.ticker), self._admitted[peer], self._traces.pop(peer)
+        self._peers[peer] = Talk(self.pool, outbox, account, self._meter, self._fallback, trace)
 
     def received(self, peer: Peer, message: str | bytes) -> None:
         """Pass a message on; whoever sends only nonsense is not talking to us."""
@@ -249,6 +257,7 @@ class Gateway:
         if peer not in self._peers:
             return
         talk = self._peers.pop(peer)
+        self._traces.pop(peer, None)
         account = self._admitted.pop(peer, None)
         if account is not None:
             account.connections -= 1
@@ -264,6 +273,12 @@ class Gateway:
         task = asyncio.get_running_loop().create_task(talk.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def trace_context(headers: Headers) -> Mapping[str, str]:
+    """Return the W3C trace context of a request, where it has one."""
+    found = {name: ",".join(values) for name in TRACE_HEADERS if (values := headers.get_all(name))}
+    return found or NO_TRACE
 
 
 def cannot_listen(exc: Exception, host: str, port: int) -> UsageError:

@@ -189,6 +189,7 @@ class History:
 
     def __init__(self, *, responses: int = KEPT_RESPONSES, characters: int = KEPT_CHARACTERS) -> None:
         self._kept: OrderedDict[str, tuple[Message, ...]] = OrderedDict()
+        self._conversations: dict[str, str] = {}
         self._responses = responses
         self._characters = characters
 
@@ -224,11 +225,17 @@ class History:
             metadata=create.metadata or {},
         )
 
-    def remember(self, response_id: str, request: Request, answer: str) -> None:
+    def conversation(self, create: Create, response_id: str) -> str:
+        """Return a name for the conversation that a response belongs to: the id of its first response."""
+        return self._conversations.get(create.previous_response_id or "", response_id)
+
+    def remember(self, response_id: str, request: Request, answer: str, *, conversation: str = "") -> None:
         """Keep what a finished response may be continued from."""
         self._kept[response_id] = (*request.messages, Message("assistant", answer))
+        self._conversations[response_id] = conversation or response_id
         while len(self._kept) > self._responses or (len(self._kept) > 1 and self._size() > self._characters):
-            self._kept.popitem(last=False)
+            oldest, _messages = self._kept.popitem(last=False)
+            del self._conversations[oldest]
 
     def _size(self) -> int:
         return sum(len(message.content) for messages in self._kept.values() for message in messages)

@@ -12,7 +12,8 @@ import trustme
 from chatapp.client.connection import Connection, ResponseCreate
 from chatapp.errors import GatewayError
 from chatapp.gateway.access import Access
-from chatapp.gateway.metrics import NoMeter, PrometheusMeter
+from chatapp.gateway.meter import NoMeter
+from chatapp.gateway.metrics import PrometheusMeter
 from chatapp.gateway.pool import MOST_OPEN, BackendPool
 from chatapp.gateway.server import Gateway
 from chatapp.gateway.tokens import TokenFile

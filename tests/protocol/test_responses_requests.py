@@ -249,6 +249,18 @@ def test_a_conversation_can_fork():
     assert [fork.messages[-1].content for fork in forks] == ["a", "b"]
 
 
+def test_a_conversation_is_named_after_its_first_response():
+    history = History(responses=2)
+    asked = Create(model="m", input="x")
+    for previous, response in ((None, "r1"), ("r1", "r2"), ("r2", "r3")):
+        create = Create(model="m", input="x", previous_response_id=previous)
+        name = history.conversation(create, response)
+        history.remember(response, history.request(create), "y", conversation=name)
+        assert name == "r1"
+
+    assert history.conversation(asked, "r4") == "r4"
+
+
 def test_an_unknown_response_cannot_be_continued():
     with pytest.raises(WireError) as caught:
         History().request(Create(model="m", input="x", previous_response_id="resp_9"))
