@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import NamedTuple
 
 from chatapp.errors import FileFormatError
 from chatapp.recording import codec
 from chatapp.recording.reader import Line, Recording
-from chatapp.stream.events import BackendInfo, BackendKind, Event, Failed, Finished, Request, Sent
+from chatapp.stream.events import BackendInfo, BackendKind, Delta, Event, Failed, Finished, Request, Sent
 
 UNKNOWN = BackendInfo("recording", "recording", "recorded", "", "")
 """The backend of an answer whose file does not name one."""
@@ -37,8 +38,14 @@ class RecordedAnswer:
 
     @property
     def sent_ns(self) -> int:
-        """When the request left; where the file does not say, when it was asked."""
+        """When the request first left; where the file does not say, when it was asked."""
         return next((e.at_ns for e in self.events if isinstance(e, Sent)), self.started_ns)
+
+    @property
+    def answered_ns(self) -> int:
+        """When the request left that was answered: of several, as retries and fallbacks make, the last before text."""
+        before = takewhile(lambda event: not isinstance(event, Delta), self.events)
+        return max((e.at_ns for e in before if isinstance(e, Sent)), default=self.sent_ns)
 
     @property
     def complete(self) -> bool:

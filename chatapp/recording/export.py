@@ -85,7 +85,7 @@ def arrivals(recording: Recording) -> Iterable[dict[str, Any]]:
                 "chunk": chunk,
                 "channel": event.channel,
                 "at_s": _seconds(event.at_ns),
-                "since_request_s": _seconds(event.at_ns - recorded.sent_ns),
+                "since_request_s": _seconds(event.at_ns - recorded.answered_ns),
                 "gap_s": _seconds(event.at_ns - before) if before is not None else None,
                 "characters": len(event.text),
                 "tokens": event.tokens or None,

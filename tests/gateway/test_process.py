@@ -17,7 +17,8 @@ import pytest
 from chatapp.client.connection import Connection, ResponseCreate
 from chatapp.errors import GatewayError
 from chatapp.gateway.process import ChildGateway
-from chatapp.stream.events import Delta, Failed, Finished, Message
+from chatapp.redaction import Secret
+from chatapp.stream.events import Delta, Failed, Finished, Message, Notice
 from tests.gateway.raw import connected
 from tests.gateway.scripted import until
 
@@ -235,6 +236,8 @@ async def test_case_60_without_descriptors_it_waits_and_recovers(folders):
         (("--tls-cert", "/no/such/file"), "both --tls-cert and --tls-key"),
         (("--tls-cert", "/no/such/file", "--tls-key", "/no/such/file"), "cannot be read"),
         (("--token-file", "/no/such/file"), "cannot be read"),
+        (("--fallback", "sim:cs3/kimi"), "unknown"),
+        (("--fallback", "groq/llama-3.1-8b-instant"), "GROQ_API_KEY is not set"),
     ],
 )
 def test_case_12_wrong_use_is_one_line_and_exit_code_2(options, says):
@@ -244,6 +247,29 @@ def test_case_12_wrong_use_is_one_line_and_exit_code_2(options, says):
     assert process.returncode == 2
     assert says in err
     assert "Traceback" not in err
+
+
+async def test_a_fallback_answers_for_a_server_that_is_not_there(folders, unused_tcp_port):
+    (folders / "config").mkdir()
+    (folders / "config" / "config.toml").write_text(
+        f'[backends.gone]\nbase_url = "http://127.0.0.1:{unused_tcp_port}/v1"\n'
+    )
+    process = serve("--fallback", "sim:cs3/kimi-k2.6")
+    try:
+        url = await asyncio.to_thread(url_of, process)
+        token = Secret("token", (folders / "state" / "gateway-token").read_text().strip())
+        connection = await Connection.open(url, token)
+        asked = ResponseCreate(model="gone/m", input=SIMULATED.input, max_output_tokens=5)
+        events = [event async for event in connection.respond(asked)]
+        await connection.aclose()
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(ended, process) == 0
+    finally:
+        process.kill()
+
+    (notice,) = (event for event in events if isinstance(event, Notice) and event.kind == "fallback")
+    assert "gone/m did not answer (unreachable:" in notice.message
+    assert events[-1].provenance["answered_by"] == "sim:cs3/kimi-k2.6"
 
 
 def test_json_of_the_readiness_line_is_all_a_parent_needs():

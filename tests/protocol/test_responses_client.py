@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatapp.protocol.responses import WireError
 from chatapp.protocol.responses_client import ResponseCreate, ResponseDecoder, cancel_frame, decode_frame
 from chatapp.protocol.responses_requests import Cancel, Create, History, parse_client_event
 from chatapp.protocol.responses_server import ResponseEncoder
@@ -143,6 +144,23 @@ def test_a_second_attempt_moves_the_zero():
     events = feed(decoder, *frames, *encoder.delta("answer", "x", [Arrival(60_000, 1)]), now_ns=100_000)
 
     assert [event.at_ns for event in events] == [1000, 50_000, 60_000]
+
+
+def test_who_answers_instead_is_known_from_the_notice_on():
+    encoder, decoder = ResponseEncoder("resp_1", Create(model="m"), INFO, created_at=0), ResponseDecoder(0)
+    feed(decoder, encoder.created())
+    assert decoder.info == INFO
+    other = BackendInfo("o", "O", "simulated", "P", "o")
+    notice = Notice("fallback", "m did not answer: o instead")
+    assert feed(decoder, encoder.replaced(other, notice)) == [notice]
+    assert decoder.info == other
+
+
+def test_a_hint_that_other_clients_find_in_the_message_is_not_said_twice():
+    error = WireError("missing_key", "no key is set", hint="export KEY=...", status=401)
+    (failed,) = feed(ResponseDecoder(0), error.to_frame())
+    assert json.loads(error.to_frame())["error"]["message"] == "no key is set (export KEY=...)"
+    assert (failed.message, failed.hint) == ("no key is set", "export KEY=...")
 
 
 def test_notices_pass():

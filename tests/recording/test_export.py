@@ -23,6 +23,18 @@ def recorded(tmp_path):
     return Recording.open(path)
 
 
+def test_rows_are_timed_from_the_request_that_was_answered_and_not_from_one_that_failed_before(tmp_path):
+    path = tmp_path / "a.tokcast"
+    with Recorder.open(path, clock=VirtualClock(), redactor=Redactor()) as recorder:
+        recorder.begin("a", Request((Message("user", "q"),)))
+        recorder.record("a", Sent(0))
+        recorder.record("a", Sent(3 * S))  # again, or of a fallback
+        recorder.record("a", Delta("text", 4 * S))
+    with Recording.open(path) as recording:
+        (row,) = arrivals(recording)
+    assert row["since_request_s"] == "1.000000000"
+
+
 def test_rows_are_exact_to_the_nanosecond_even_before_the_request(tmp_path):
     with recorded(tmp_path) as recording:
         rows = list(arrivals(recording))

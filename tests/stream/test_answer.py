@@ -143,6 +143,12 @@ def test_what_the_decoder_warned_of_is_in_the_file(stream):
     assert answer.final().warnings == ("notice: impossible values dropped", "notice: bad chunk")
 
 
+def test_another_backends_answer_says_so_beside_its_figures():
+    answer = Answer(INFO)
+    answer.feed(Notice("fallback", "a did not answer: b instead"))
+    assert answer.final().warnings == ("fallback: a did not answer: b instead",)
+
+
 def test_one_chunk(stream):
     figures = stream([(5, "all of it at once")], Usage(output_tokens=5)).final()
     assert (figures.ttft_ms, figures.e2e_ms) == (5, 5)

@@ -1,7 +1,7 @@
 import pytest
 
 from chatapp.errors import GatewayError, UsageError
-from chatapp.stream.events import Failed
+from chatapp.stream.events import Failed, Notice
 from chatapp.ui.app import ChatApp
 from chatapp.ui.screens.compare import open_compare
 from chatapp.ui.widgets.lane import Lane
@@ -82,6 +82,21 @@ async def test_a_failed_backend_leaves_the_others_running(compare, clock):
         assert first.answer.outcome == "failed"
         assert second.answer.outcome == "done"
         assert "failed" in shown(app)
+
+
+async def test_a_fallback_is_not_raced_under_the_name_of_the_backend_that_failed(compare, clock):
+    notice = Notice("fallback", "x did not answer (auth: no key; 0.1 s lost): sim:a/b instead")
+    scripts = [[notice, *race(clock)[0]], race(clock)[1]]
+    app = compare(scripts, prompt="now")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        app.screen.refresh_figures()
+        first, second = app.screen.query(Lane)
+        assert (first.answer.outcome, first.answer.text) == ("failed", "")
+        assert first.answer.failure.message == f"not raced: {notice.message}"
+        assert second.answer.outcome == "done"
+        assert app.session.link.connections[0].cancelled == 1, "nobody waits for an answer that is not raced"
+        assert shown(app).splitlines()[1].startswith("·")
 
 
 async def test_escape_cancels_all_and_keeps_what_came(compare):

@@ -2,6 +2,8 @@
 
 import pytest
 
+from chatapp.client.link import FixedLink
+from chatapp.clock import MonotonicClock
 from chatapp.errors import BackendError, GatewayError
 from chatapp.stream.events import Delta, Failed, Finished, Notice, Sent
 from chatapp.ui.screens.chat import ChatScreen
@@ -9,6 +11,7 @@ from chatapp.ui.widgets.hint_bar import HintBar
 from chatapp.ui.widgets.metrics_panel import MetricsPanel
 from chatapp.ui.widgets.scoreboard import Scoreboard
 from chatapp.ui.widgets.stream_pane import StreamPane
+from tests.gateway.scripted import TOKEN, ScriptedBackend, echo, now, serving
 from tests.ui.conftest import TEXT
 from tests.ui.scripted import MS, ScriptedConnection, paced
 
@@ -143,6 +146,26 @@ async def test_an_error_of_the_connection_is_told_like_a_failure(make_app, clock
         assert app.session.conversation.last.text == "some text"
         assert app.session.conversation.last.outcome == "failed"
         assert "what came is kept" in shown(screen)
+
+
+async def test_a_fallbacks_answer_is_shown_and_scored_under_its_own_name(make_app):
+    async def fails(request):
+        yield Sent(now())
+        yield Failed(now(), "server_error", "out of order")
+
+    asked, other = ScriptedBackend(fails, "asked"), ScriptedBackend(echo, "other")
+    async with serving(asked, other, fallback="other") as (_gateway, url):
+        app = make_app(backend="asked")
+        app.session.link, app.session.clock = FixedLink(url, TOKEN), MonotonicClock()
+        async with app.run_test(size=(120, 40)) as pilot:
+            screen = await send(pilot, "hello")
+            assert screen.pane.answers == ["1 messages: hello"]
+            assert "asked did not answer (server_error: out of order;" in shown(screen)
+            assert "fallback for asked" in shown(screen)
+            assert "Other" in panel(screen)
+            assert "fallback for asked" in panel(screen)
+            assert "Other" in screen.query_one(Scoreboard).render().plain
+            assert "fallback for asked" in app.session.conversation.last.footer
 
 
 async def test_a_lost_gateway_is_said_and_the_next_prompt_starts_it_again(make_app, clock):
