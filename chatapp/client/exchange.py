@@ -215,8 +215,8 @@ class Exchange:
             return kept + (failure.hint or "the next prompt starts the gateway again")
         if not self._keys:
             return kept + (failure.hint or ("ask again" if failure.retryable else "chatapp backends list shows others"))
-        retry = "F5 asks again" if failure.retryable else ""
-        return kept + (failure.hint or retry or "F2 chooses another backend, F5 asks again")
+        retry = "/retry asks again" if failure.retryable else ""
+        return kept + (failure.hint or retry or "/backend chooses another one, /retry asks again")
 
     @property
     def complete(self) -> bool:

@@ -13,8 +13,8 @@ from textual.screen import Screen
 from chatapp.client.session import Session
 from chatapp.config import Settings
 from chatapp.ui.clipboard import copy_text
-from chatapp.ui.commands import check_keymap, split_keys
 from chatapp.ui.frame import FrameTimer
+from chatapp.ui.keymap import resolve_keys
 from chatapp.ui.theme import MEANINGS, THEMES
 from chatapp.ui.widgets.stream_pane import StreamPane
 
@@ -43,7 +43,7 @@ class ChatApp(App[object]):
         super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
         self.session = session
         self._first = first
-        self._clashes = check_keymap(session.settings.keymap, session.settings.source)
+        self._key_problems = resolve_keys(session.settings.keymap, session.settings.source).problems
         for theme in THEMES:
             self.register_theme(theme)
         apply_look(self, session.settings)
@@ -55,7 +55,6 @@ class ChatApp(App[object]):
     def on_mount(self) -> None:
         """Open the first screen."""
         settings = self.session.settings
-        self.set_keymap({name: ",".join(split_keys(keys)) for name, keys in settings.keymap.items()})
         FrameTimer.configure(self, fps=settings.fps or None, reduced_motion=settings.reduced_motion)
         if self._first is None:
             from chatapp.ui.screens.chat import ChatScreen
@@ -63,8 +62,8 @@ class ChatApp(App[object]):
             self.push_screen(ChatScreen(self.session))
         else:
             self.push_screen(self._first(self.session))
-        for clash in self._clashes:
-            self.notify(clash, title="config.toml", severity="warning", markup=False)
+        for problem in self._key_problems:
+            self.notify(problem, title="config.toml", severity="warning", markup=False)
 
     @property
     def crash(self) -> Exception | None:

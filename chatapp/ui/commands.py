@@ -1,18 +1,15 @@
 """Everything the chat can be told to do, once: keys, palette, slash commands and the help screen read this table.
 
-A command's name is its slash command (`/retry`) and its id in config.toml's `[keymap]` (`retry = "ctrl+y"`). Its action
-is a method `action_NAME` of the chat screen; where `argument` is given, the slash form may pass one.
+A command's name is its slash command (`/retry`) and its name in config.toml's `[keymap]` (`retry = "ctrl+y"`). A screen
+offers those for which it has a method `command_NAME`; where `argument` is given, the slash form may pass one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from textual.binding import Binding, BindingType
-
-from chatapp.errors import ConfigError, nearest_names
-from chatapp.tomlfile import TomlFile
+from chatapp.errors import nearest_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +26,11 @@ class Command:
     """One word for the hint line."""
     argument: str = ""
     """What the slash command may be followed by, for display: `NAME`, `FILE`."""
-    slash: bool = True
-    action: str = ""
 
     @property
-    def action_name(self) -> str:
-        """The action's name on the chat screen."""
-        return self.action or self.name.replace("-", "_")
+    def method(self) -> str:
+        """The name of a screen's method that does it."""
+        return f"command_{self.name.replace('-', '_')}"
 
 
 COMMANDS: tuple[Command, ...] = (
@@ -60,7 +55,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("sessions", "Saved conversations: search, open, rename, delete", "Conversation", "ctrl+o", "open"),
     Command("title", "Name this conversation", "Conversation", argument="TEXT"),
     Command("export", "Write this conversation to a .md or .json file", "Conversation", argument="FILE"),
-    Command("import", "Open a conversation from a .json file", "Conversation", argument="FILE", action="import_file"),
+    Command("import", "Open a conversation from a .json file", "Conversation", argument="FILE"),
     Command("system", "Choose a system prompt", "Conversation", "ctrl+s", argument="NAME"),
     Command("history", "Search earlier prompts", "Prompt", "ctrl+r"),
     Command("template", "Fill in a prompt template", "Prompt", "ctrl+l", argument="NAME"),
@@ -75,74 +70,27 @@ COMMANDS: tuple[Command, ...] = (
 BY_NAME: Mapping[str, Command] = {command.name: command for command in COMMANDS}
 
 
-def bindings() -> list[BindingType]:
-    """Return the chat screen's bindings; each can be rebound by its command's name."""
-    return [
-        Binding(command.keys, f"command('{command.name}')", command.title, show=False, priority=True, id=command.name)
-        for command in COMMANDS
-        if command.keys
-    ]
-
-
-def check_keymap(keymap: Mapping[str, str], document: TomlFile | None = None) -> list[str]:
-    """Return one line for each clash that a keymap brings: a key that two commands would share.
-
-    Args:
-        keymap: keys by command.
-        document: the file that holds it, to name the line of an error.
-
-    Raises:
-        SourceError: a name that is no command.
-    """
-    for name in keymap:
-        if name not in BY_NAME:
-            near = nearest_names(name, BY_NAME)
-            message = "no such command" + (f"; nearest: {', '.join(near)}" if near else "")
-            hint = "the commands are listed by F1 and by /help"
-            if document is not None:
-                raise document.fail(("keymap", name), message, hint=hint)
-            raise ConfigError("config.toml", f"keymap.{name}: {message}", hint=hint)
-    users: dict[str, list[str]] = {}
-    for command in sorted(COMMANDS, key=lambda command: command.name not in keymap):  # as Textual gives keys away
-        for key in split_keys(keymap.get(command.name, command.keys)):
-            users.setdefault(key, []).append(command.name)
-    return [
-        f"key {key} is bound to {' and '.join(names)}; the first one gets it"
-        for key, names in users.items()
-        if len(names) > 1
-    ]
-
-
-def split_keys(keys: str) -> list[str]:
-    """Return the single keys of a binding."""
-    return [key.strip() for key in keys.split(",") if key.strip()]
-
-
-def key_label(keys: str) -> str:
-    """Return a key as people write it: `F2`, `^T`, `Esc`, `Alt+C`."""
-    key = split_keys(keys)[0] if keys.strip() else ""
-    if key.startswith("ctrl+"):
-        rest = key.removeprefix("ctrl+")
-        return f"^{rest.upper()}" if len(rest) == 1 else f"Ctrl+{rest.capitalize()}"
-    named = {"escape": "Esc"}
-    return named.get(key, "+".join(part.capitalize() if len(part) > 1 else part.upper() for part in key.split("+")))
-
-
 def parse_slash(text: str) -> tuple[Command | None, str, str] | None:
     """Read a prompt as a slash command: (command or None where unknown, its name, its argument). None: a prompt.
 
-    A path (`/etc/hosts is ...`) and a lone slash are prompts: only `/word` at the very start counts.
+    A path (`/etc/hosts is ...`) and a lone slash are prompts: only `/word` at the very start of one line counts.
     """
     if not text.startswith("/") or "\n" in text:
         return None
     name, _, argument = text[1:].partition(" ")
-    if not name or not name.replace("-", "").isalpha() or not name.islower():
+    if not name or not name.isascii() or not name.replace("-", "").isalpha():
         return None
-    return BY_NAME.get(name), name, argument.strip()
+    return BY_NAME.get(name.lower()), name.lower(), argument.strip()
 
 
-def completions(text: str) -> list[Command]:
+def nearest_commands(name: str, offered: Collection[str]) -> list[str]:
+    """Return what somebody may have meant who wrote an unknown slash command, with the slash."""
+    begun = [known for known in offered if known.startswith(name)]
+    return [f"/{known}" for known in begun[:3] or nearest_names(name, offered)]
+
+
+def completions(text: str, offered: Collection[str] = BY_NAME.keys()) -> list[Command]:
     """Return the commands that a half-typed slash command may become."""
     if not text.startswith("/") or " " in text or "\n" in text:
         return []
-    return [command for command in COMMANDS if command.name.startswith(text[1:])]
+    return [command for command in COMMANDS if command.name in offered and command.name.startswith(text[1:].lower())]

@@ -1,52 +1,26 @@
 import pytest
 
-from chatapp.errors import ConfigError
-from chatapp.ui.commands import COMMANDS, bindings, check_keymap, completions, key_label, parse_slash, split_keys
+from chatapp.ui.commands import BY_NAME, COMMANDS, completions, nearest_commands, parse_slash
 from chatapp.ui.screens.chat import ChatScreen
+from chatapp.ui.screens.compare import CompareScreen
 
 
 def test_every_command_is_done_by_the_chat_screen():
     for command in COMMANDS:
-        assert callable(getattr(ChatScreen, f"command_{command.action_name}")), command.name
+        assert callable(getattr(ChatScreen, command.method)), command.name
 
 
-def test_no_two_commands_share_a_key_or_a_name():
-    assert check_keymap({}) == []
-    assert len({command.name for command in COMMANDS}) == len(COMMANDS)
+@pytest.mark.parametrize("screen", [ChatScreen, CompareScreen])
+def test_no_screen_has_a_command_that_is_not_in_the_table(screen):
+    known = {command.method for command in COMMANDS} | {"command_hint"}
+    assert {name for name in dir(screen) if name.startswith("command_")} <= known
 
 
-def test_every_binding_can_be_rebound_by_its_command_name():
-    assert {binding.id for binding in bindings()} == {command.name for command in COMMANDS if command.keys}
+def test_no_two_commands_share_a_name():
+    assert len(BY_NAME) == len(COMMANDS)
 
 
-def test_a_clash_is_named_with_both_commands():
-    assert check_keymap({"retry": "f2"}) == ["key f2 is bound to retry and backend; the first one gets it"]
-    assert check_keymap({"why": "f6"}) == ["key f6 is bound to why and detail; the first one gets it"]
-    assert check_keymap({"why": "f12", "detail": "f12"}) == [
-        "key f12 is bound to detail and why; the first one gets it"
-    ]
-
-
-def test_a_name_that_is_no_command_names_the_nearest():
-    with pytest.raises(ConfigError, match=r"keymap\.retri.*retry"):
-        check_keymap({"retri": "f5"})
-
-
-@pytest.mark.parametrize(
-    ("keys", "label"),
-    [("f2,ctrl+t", "F2"), ("ctrl+t", "^T"), ("escape", "Esc"), ("ctrl+up", "Ctrl+Up"), ("alt+c", "Alt+C"), ("", "")],
-)
-def test_key_labels(keys, label):
-    assert key_label(keys) == label
-
-
-def test_split_keys():
-    assert split_keys(" f2 , ctrl+t,") == ["f2", "ctrl+t"]
-
-
-@pytest.mark.parametrize(
-    "text", ["hello", "/", "/etc/hosts is a file", "/Retry", "/2", "/retry\nthis", " /retry", "//", "1/2"]
-)
+@pytest.mark.parametrize("text", ["hello", "/", "/etc/hosts is a file", "/2", "/retry\nthis", " /retry", "//", "1/2"])
 def test_these_are_prompts(text):
     assert parse_slash(text) is None
 
@@ -57,9 +31,17 @@ def test_these_are_commands():
     command, name, _argument = parse_slash("/branch-next")
     assert command.name == "branch-next"
     assert parse_slash("/nonsense")[0] is None
+    assert parse_slash("/Retry")[0] is BY_NAME["retry"]
 
 
 def test_completions():
     assert [command.name for command in completions("/re")] == ["retry", "reasoning", "retell", "record"]
     assert completions("/retry now") == []
     assert completions("re") == []
+    assert [command.name for command in completions("/re", {"retry"})] == ["retry"]
+
+
+def test_an_unknown_command_gets_its_nearest():
+    assert nearest_commands("retrry", BY_NAME)[0] == "/retry"
+    assert nearest_commands("exp", BY_NAME) == ["/export"]
+    assert nearest_commands("retrry", {"help"}) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from textual.content import Content
@@ -11,8 +11,9 @@ from chatapp.client.conversation import Turn
 from chatapp.errors import FileFormatError
 from chatapp.promptfile import read_prompt_file
 from chatapp.text.sanitize import sanitize_line
-from chatapp.ui.commands import COMMANDS, key_label
+from chatapp.ui.commands import Command
 from chatapp.ui.fitting import columns, cut
+from chatapp.ui.keymap import KeyTable, key_label
 from chatapp.ui.screens.picker import Item, Picker
 
 PREVIEW = 64
@@ -34,12 +35,12 @@ def history_picker(prompts: Sequence[str]) -> Picker:
     return Picker("Earlier prompts", items, hint="Enter puts it into the box")
 
 
-def command_picker(keymap: Mapping[str, str]) -> Picker:
-    """Choose a command."""
+def command_picker(offered: Iterable[Command], keys: KeyTable) -> Picker:
+    """Choose one of the commands that a screen offers."""
     items = []
-    for command in COMMANDS:
+    for command in offered:
         how = f"/{command.name}"
-        key = key_label(keymap.get(command.name, command.keys))
+        key = key_label(*keys.of(command.name)[:1] or [""])
         title = preview(command.title, PREVIEW - len(how) - 12)
         gap = " " * max(PREVIEW - columns(title) - len(how) - 11, 1)
         line = Content.assemble((title, "$foreground"), gap, (how, "$quiet"), (f"{key:>11}", "$speed"))
@@ -64,7 +65,7 @@ def file_picker(heading: str, files: Mapping[str, Path], *, none: str = "") -> P
 def theme_picker(names: Sequence[str], current: str) -> Picker:
     """Choose a theme."""
     items = [Item(name, Content(name), name) for name in names]
-    return Picker("Colours", items, current=current, hint="for this run; F10 keeps it in config.toml")
+    return Picker("Colours", items, current=current, hint="for this run; /settings keeps it in config.toml")
 
 
 def preview(text: str, limit: int = PREVIEW) -> str:

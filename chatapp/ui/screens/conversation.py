@@ -9,26 +9,23 @@ from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Static, TextArea
 from textual.worker import Worker
 
 from chatapp.client.conversation import Turn
 from chatapp.client.exchange import Exchange
-from chatapp.client.inclusion import include_files
 from chatapp.client.prompt_history import PromptHistory
 from chatapp.client.session import Session
-from chatapp.errors import ChatappError, GatewayError
+from chatapp.errors import GatewayError
 from chatapp.stream.events import Retell
 from chatapp.text.sanitize import sanitize_line
-from chatapp.ui.commands import bindings, completions, parse_slash
 from chatapp.ui.figures import panel_view
+from chatapp.ui.screens.prompting import PromptScreen
 from chatapp.ui.starters import load_starters
-from chatapp.ui.widgets.hint_bar import HintBar
+from chatapp.ui.widgets.hint_bar import Hint, HintBar
 from chatapp.ui.widgets.metrics_panel import MetricsPanel, PanelView
 from chatapp.ui.widgets.prompt_box import PromptBox
 from chatapp.ui.widgets.scoreboard import Scoreboard
@@ -42,30 +39,25 @@ REDUCED_HZ = 4
 DRAFT_S = 1.0
 
 
-class ConversationScreen(Screen[None]):
+class ConversationScreen(PromptScreen):
     """Shows a session's conversation and asks its backends."""
 
     CSS_PATH = "conversation.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = bindings()
     BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (72, "-normal"), (112, "-wide"), (168, "-huge")]
     """Columns from which the panel is there, wider, and wider still."""
 
     AUTO_FOCUS = "#prompt"
 
     def __init__(self, session: Session) -> None:
-        super().__init__()
+        super().__init__(session)
         self.HORIZONTAL_BREAKPOINTS = self.BREAKPOINTS
         self.VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall")]
-        self.session = session
         self.starters = load_starters()
         self.history = PromptHistory()
         self.exchange: Exchange | None = None
         self._worker: Worker[None] | None = None
         self._meter: Timer | None = None
         self._draft_timer: Timer | None = None
-        self._confirmed = ""
-        """The prompt whose files have been named, so that Enter sends it."""
-        self._included = ""
         self._starters_offered = False
         self._said: set[str] = set()
 
@@ -76,13 +68,13 @@ class ConversationScreen(Screen[None]):
         yield Static(id="top", markup=False)
         with Horizontal(id="body"):
             with Vertical(id="talk"):
-                yield Welcome(self.starters, id="welcome")
+                yield Welcome(self.starters, self.keys, id="welcome")
                 yield StreamPane(id="pane")
                 yield PromptBox(id="prompt", placeholder="Ask something   Enter sends · ^J new line")
             with Vertical(id="side"):
                 yield MetricsPanel(id="metrics")
                 yield Scoreboard(id="scores")
-        yield HintBar(self.session.settings.keymap, id="hints")
+        yield HintBar(id="hints")
 
     def on_mount(self) -> None:
         """Begin: draft back in the box, figures at rest, the gateway asked what there is."""
@@ -106,11 +98,6 @@ class ConversationScreen(Screen[None]):
     def pane(self) -> StreamPane:
         """Where the conversation is shown."""
         return self.query_one(StreamPane)
-
-    @property
-    def prompt_box(self) -> PromptBox:
-        """Where the prompt is written."""
-        return self.query_one(PromptBox)
 
     @property
     def streaming(self) -> bool:
@@ -152,7 +139,8 @@ class ConversationScreen(Screen[None]):
         siblings = self.session.conversation.siblings(turn)
         if len(siblings) > 1:
             place = siblings.index(turn) + 1
-            self.pane.add_notice(f"branch {place} of {len(siblings)}", hint="Alt+Left and Alt+Right walk through them")
+            before, after = self.keys.label("branch-previous"), self.keys.label("branch-next")
+            self.pane.add_notice(f"branch {place} of {len(siblings)}", hint=f"{before} and {after} walk through them")
 
     def refresh_state(self) -> None:
         """Bring everything that depends on the state up to date, except the figures."""
@@ -187,20 +175,17 @@ class ConversationScreen(Screen[None]):
             "live": f"a live service: {info.provider}" if info.provider else "a live service",
         }
         ready = [x for x in self.session.listings.values() if x.kind == "live" and x.ready]
-        tip = f"{ready[0].provider} is ready too: F2" if ready else ""
+        tip = f"{ready[0].provider} is ready too: {self.keys.label('backend')}" if ready else ""
         return Behind(info.label, info.kind, notes[info.kind], tip)
 
-    def refresh_hints(self) -> None:
-        """Offer the keys that make sense now."""
-        typed = self.prompt_box.text
+    def hints(self) -> list[Hint]:
+        """Return the keys that make sense now."""
         names = ["backend", "compare", "sessions", "palette", "help"]
         if self.streaming:
             names = ["cancel", "panel", "help"]
         elif self.session.conversation.path:
             names = ["backend", "retell", "retry", "compare", "detail", "why", "new", "palette", "help"]
-        confirmed = self._confirmed and self._confirmed == self.prompt_box.prompt
-        message = f"{self._included}   Enter sends" if confirmed else ""
-        self.query_one(HintBar).show(names, completions=completions(typed), message=message)
+        return [self.command_hint(name) for name in names]
 
     def refresh_figures(self) -> None:
         """Repaint the panel from one snapshot."""
@@ -222,42 +207,12 @@ class ConversationScreen(Screen[None]):
 
     @on(TextArea.Changed, "#prompt")
     def _typed(self) -> None:
-        self.refresh_hints()
         if self._draft_timer is not None:
             self._draft_timer.stop()
         self._draft_timer = self.set_timer(DRAFT_S, self._keep_draft)
 
     def _keep_draft(self) -> None:
         self.history.keep_draft(self.prompt_box.prompt)
-
-    @on(PromptBox.Submitted)
-    def _submitted(self, event: PromptBox.Submitted) -> None:
-        slash = parse_slash(event.text)
-        if slash is not None:
-            command, name, argument = slash
-            if command is None:
-                self.say(f"no command /{name}", kind="warning", hint="F1 lists them; a space in front sends the text")
-            else:
-                self.run_command(command.name, argument)
-            return
-        if self.streaming:
-            self.prompt_box.give_back(event)
-            self.notify("The answer is still coming: Esc cancels it.", severity="warning")
-            return
-        try:
-            prompt, files = include_files(event.text)
-        except ChatappError as exc:
-            self.prompt_box.give_back(event)
-            self.say(exc.message, kind="error", hint=exc.hint)
-            return
-        if files and self._confirmed != event.text:
-            self.prompt_box.give_back(event)
-            self._confirmed = event.text
-            self._included = "   ".join(file.summary for file in files)
-            self.refresh_hints()
-            return
-        self._confirmed = ""
-        self.ask(prompt)
 
     @on(PromptBox.StarterChosen)
     @on(Welcome.StarterClicked)
@@ -348,10 +303,6 @@ class ConversationScreen(Screen[None]):
         else:
             self.run_command("backend", session.backend)
 
-    def run_command(self, name: str, argument: str = "") -> None:
-        """Run a command by its name, with what followed it."""
-        raise NotImplementedError
-
     def begin_starter(self, number: int) -> None:
         """Ask one of the four suggestions."""
         raise NotImplementedError
@@ -360,6 +311,10 @@ class ConversationScreen(Screen[None]):
         """Say something in the conversation; on an empty one, over it."""
         if self.session.conversation.path:
             self.pane.add_notice(sanitize_line(text), kind=kind, hint=sanitize_line(hint))
-            return
-        message = sanitize_line(text) + (f"\n{sanitize_line(hint)}" if hint else "")
-        self.notify(message, severity="information" if kind == "info" else kind, markup=False)
+        else:
+            super().say(text, kind=kind, hint=hint)
+
+    def settings_changed(self) -> None:
+        """Show the figures or fold them, as the settings say now."""
+        self.set_class(not self.session.settings.panel, "-folded")
+        self.refresh_state()

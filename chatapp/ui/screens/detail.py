@@ -25,12 +25,13 @@ SOURCES = {
 class DetailScreen(Sheet):
     """The detail view of one answer, live while it comes."""
 
-    def __init__(self, answer: Answer, clock: Clock) -> None:
+    def __init__(self, answer: Answer, clock: Clock, keys: Sequence[str] = ("f6",)) -> None:
         self.answer = answer
         self.clock = clock
         super().__init__(
             f"Where the time went: {sanitize_line(answer.info.label)}",
             lambda width: detail_lines(answer, answer.snapshot(clock.now_ns()), width),
+            keys=keys,
         )
 
     def on_mount(self) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 
 from textual.content import Content
 
-from chatapp.ui.commands import COMMANDS, key_label, split_keys
+from chatapp.ui.commands import Command
+from chatapp.ui.keymap import KeyTable, key_label
 from chatapp.ui.screens.sheet import Sheet, heading
 
 _WRITING = (
@@ -25,24 +26,36 @@ _MARKS = (
 
 
 class HelpScreen(Sheet):
-    """Key help."""
+    """Key help.
 
-    def __init__(self, keymap: Mapping[str, str]) -> None:
-        super().__init__("Keys and commands", lambda width: help_lines(keymap, width))
+    Args:
+        offered: the commands of the screen that it helps with.
+        keys: what runs them.
+        own: keys that this screen alone has, with what they do.
+    """
+
+    def __init__(self, offered: Iterable[Command], keys: KeyTable, own: Sequence[tuple[str, str]] = ()) -> None:
+        commands = list(offered)
+        super().__init__(
+            "Keys and commands", lambda width: help_lines(commands, keys, own, width), keys=keys.of("help")
+        )
 
 
-def help_lines(keymap: Mapping[str, str], width: int) -> list[Content]:
+def help_lines(offered: Iterable[Command], keys: KeyTable, own: Sequence[tuple[str, str]], width: int) -> list[Content]:
     """Return the page's lines."""
     lines = heading("Writing")
     lines += [_line(key, title, "", width) for key, title in _WRITING]
+    if own:
+        lines += heading("This screen")
+        lines += [_line(key, title, "", width) for key, title in own]
     group = ""
-    for command in COMMANDS:
+    for command in offered:
         if command.group != group:
             group = command.group
             lines += heading(group)
-        keys = " ".join(key_label(key) for key in split_keys(keymap.get(command.name, command.keys)))
+        labels = " ".join(key_label(key) for key in keys.of(command.name))
         slash = f"/{command.name} {command.argument}".rstrip()
-        lines.append(_line(keys, command.title, slash, width))
+        lines.append(_line(labels, command.title, slash, width))
     lines += heading("Marks")
     lines += [Content.assemble((f"{mark:<10}", style), (text, "$quiet")) for mark, style, text in _MARKS]
     lines += [

@@ -23,20 +23,25 @@ class Sheet(ModalScreen[None]):
         heading: its title.
         draw: returns the lines for a width in columns; called again when the width changes.
         hint: the line at the bottom.
+        keys: what opened it, and closes it too.
     """
 
     CSS_PATH = "sheet.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q", "app.quit", "Leave the app", show=False, priority=True),  # a modal screen hides the app's own
-        Binding("escape,q,f1,f6,f7", "leave", "Close", show=False, priority=True),
+        Binding("escape,q", "leave", "Close", show=False, priority=True),
         Binding("down,j", "scroll(1)", show=False),
         Binding("up,k", "scroll(-1)", show=False),
         Binding("pagedown,space", "scroll(10)", show=False),
         Binding("pageup", "scroll(-10)", show=False),
     ]
 
-    def __init__(self, heading: str, draw: Callable[[int], Lines], *, hint: str = "Esc closes") -> None:
+    def __init__(
+        self, heading: str, draw: Callable[[int], Lines], *, hint: str = "Esc closes", keys: Sequence[str] = ()
+    ) -> None:
         super().__init__()
+        for key in keys:
+            self._bindings.bind(key, "leave", "Close", show=False, priority=True)
         self.heading = heading
         self.draw = draw
         self.hint = hint

@@ -26,7 +26,7 @@ DEFAULT_TOKENS = 1000
 class WhyScreen(Sheet):
     """The explanation of a backend's speed."""
 
-    def __init__(self, backend: str, answer: Answer | None) -> None:
+    def __init__(self, backend: str, answer: Answer | None, keys: Sequence[str] = ("f7",)) -> None:
         self.backend = backend
         self.answer = answer
         self._explanation: Explanation | None = None
@@ -35,6 +35,7 @@ class WhyScreen(Sheet):
             "Why is it this fast?",
             self._lines,
             hint="Esc closes   chatapp hardware predict shows the same, every number with its source",
+            keys=keys,
         )
 
     def on_mount(self) -> None:
@@ -65,8 +66,8 @@ class WhyScreen(Sheet):
             lines = [Content(""), Content.styled("asking the hardware model …", "$quiet")]
         else:
             text = (
-                "This backend is a real machine: what it does inside is not visible from here. F6 shows where the time "
-                "of its last answer went. Choose a simulated system (F2) to see its speed taken apart."
+                "This backend is a real machine: what it does inside is not visible from here. /detail shows where the "
+                "time of its last answer went. Choose a simulated system (/backend) to see its speed taken apart."
             )
             lines = [Content(""), *wrap(text, width)]
         return [*lines, *_human_scale(self.answer)]

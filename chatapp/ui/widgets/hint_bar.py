@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from textual import events
 from textual.content import Content
 from textual.style import Style
 from textual.widgets import Static
 
-from chatapp.ui.commands import BY_NAME, Command, key_label
+from chatapp.ui.commands import Command
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A key, what it does in a word, and the action that a click runs (none: the key is only named)."""
+
+    key: str
+    word: str
+    action: str = ""
 
 
 class HintBar(Static):
@@ -20,18 +30,17 @@ class HintBar(Static):
     """
     ALLOW_SELECT = False
 
-    def __init__(self, keymap: Mapping[str, str], *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
         super().__init__(id=id, markup=False)
-        self._keymap = keymap
-        self._names: Sequence[str] = ()
+        self._hints: Sequence[Hint] = ()
         self._completions: Sequence[Command] = ()
         self._message = ""
 
-    def show(self, names: Sequence[str], *, completions: Sequence[Command] = (), message: str = "") -> None:
-        """Offer these commands; or the completions of what is being typed; or one message."""
-        wanted = (tuple(names), tuple(completions), message)
-        if wanted != (tuple(self._names), tuple(self._completions), self._message):
-            self._names, self._completions, self._message = wanted
+    def show(self, hints: Sequence[Hint], *, completions: Sequence[Command] = (), message: str = "") -> None:
+        """Offer these hints that have a key; or the completions of what is being typed; or one message."""
+        wanted = (tuple(hint for hint in hints if hint.key), tuple(completions), message)
+        if wanted != (self._hints, self._completions, self._message):
+            self._hints, self._completions, self._message = wanted
             self._draw()
 
     def on_resize(self) -> None:
@@ -48,7 +57,7 @@ class HintBar(Static):
         elif self._message:
             parts.append(Content.styled(self._message, "$quiet"))
         else:
-            parts = [self._hint(BY_NAME[name]) for name in self._names]
+            parts = [_drawn(hint) for hint in self._hints]
         line = Content("")
         for part in parts:
             separated = part if not line.plain else Content("   ") + part
@@ -57,13 +66,13 @@ class HintBar(Static):
             line += separated
         self.update(line)
 
-    def _hint(self, command: Command) -> Content:
-        key = key_label(self._keymap.get(command.name, command.keys))
-        line = Content.assemble((key, "$footer-key-foreground bold"), (f" {command.hint}", "$quiet"))
-        return line.stylize(Style.from_meta({"command": command.name}))
-
     async def on_click(self, event: events.Click) -> None:
-        """Run the command that was clicked."""
-        name = event.style.meta.get("command")
-        if name is not None:
-            await self.run_action(f"screen.command('{name}')")
+        """Do what was clicked."""
+        action = event.style.meta.get("hint")
+        if action:
+            await self.run_action(action)
+
+
+def _drawn(hint: Hint) -> Content:
+    line = Content.assemble((hint.key, "$footer-key-foreground bold"), (f" {hint.word}", "$quiet"))
+    return line.stylize(Style.from_meta({"hint": hint.action}))

@@ -14,6 +14,7 @@ from textual.widgets import Static
 from chatapp.stream.events import BackendKind
 from chatapp.text.sanitize import sanitize_line
 from chatapp.ui.fitting import cut
+from chatapp.ui.keymap import KeyTable
 from chatapp.ui.starters import Starter
 from chatapp.ui.widgets.metrics_panel import KIND_MARKS
 
@@ -49,9 +50,10 @@ class Welcome(Static):
 
         number: int
 
-    def __init__(self, starters: Sequence[Starter], *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+    def __init__(self, starters: Sequence[Starter], keys: KeyTable, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, markup=False)
         self.starters = starters
+        self.keys = keys
         self.behind: Behind | None = None
 
     def show(self, behind: Behind) -> None:
@@ -72,10 +74,12 @@ class Welcome(Static):
     def _draw(self) -> None:
         width, height = self.content_size
         if width > 0:
-            self.update(Content("\n").join(welcome_lines(self.starters, self.behind, width, height)))
+            self.update(Content("\n").join(welcome_lines(self.starters, self.keys, self.behind, width, height)))
 
 
-def welcome_lines(starters: Sequence[Starter], behind: Behind | None, width: int, height: int) -> list[Content]:
+def welcome_lines(
+    starters: Sequence[Starter], keys: KeyTable, behind: Behind | None, width: int, height: int
+) -> list[Content]:
     """Return the first screen's lines for a room of `width` by `height`."""
     lines: list[Content] = []
     if height >= 24 and width >= 40:
@@ -100,8 +104,8 @@ def welcome_lines(starters: Sequence[Starter], behind: Behind | None, width: int
     if height - len(lines) >= 4:
         lines.append(Content(""))
     uses = (
-        ("chat", "here;", "F2", "another system or model"),
-        ("compare", "side by side:", "F4", "or chatapp compare"),
+        ("chat", "here;", keys.label("backend"), "another system or model"),
+        ("compare", "side by side:", keys.label("compare"), "or chatapp compare"),
         ("demo", "on a stage:", "", "chatapp demo play feel-the-difference"),
     )
     for name, before, key, after in uses:

@@ -38,6 +38,11 @@ async def send(pilot, text: str) -> ChatScreen:
     return await settle(pilot)
 
 
+def shown(screen: ChatScreen) -> str:
+    """Return all rows that are painted."""
+    return "\n".join("".join(segment.text for segment in line) for line in screen._compositor.render_strips())
+
+
 def said(app) -> str:
     return "\n".join(notification.message for notification in app._notifications)
 
@@ -95,8 +100,11 @@ async def test_slash_commands_do_what_keys_do(make_app):
         assert app.session.backend == "local"
         await send(pilot, "/backend gemna")
         assert "nearest: Gemma" in said(app) or "unknown backend" in said(app)
-        await send(pilot, "/nonsense")
-        assert "no command /nonsense" in said(app)
+        screen = await send(pilot, "/retrry")
+        assert "no command /retrry; nearest: /retry" in said(app)
+        assert screen.prompt_box.text == "/retrry"  # to be mended
+        await send(pilot, "/BACKEND sim:cs3/kimi-k2.6")
+        assert app.session.backend == "sim:cs3/kimi-k2.6"
         assert not app.session.conversation.turns
 
 
@@ -397,6 +405,36 @@ async def test_a_key_of_two_commands_goes_to_the_one_that_is_named_first(make_ap
         await pilot.press(key)
         await settle(pilot)
         assert isinstance(app.screen, screen)
+
+
+async def test_hints_help_palette_and_messages_show_the_keys_that_work(make_app):
+    app = make_app(keymap={"detail": "f7", "retell": "ctrl+k", "theme": "alt+t", "retry": ""})
+    async with app.run_test(size=(140, 50)) as pilot:
+        screen = await send(pilot, "hello")
+        hints = str(screen.query_one("#hints").render())
+        assert "F7 detail" in hints
+        assert "^K retell" in hints
+        assert "why" not in hints  # its key is gone
+        assert "retry" not in hints
+        await send(pilot, "/retell")
+        assert "then ^K" in shown(screen)
+        await pilot.press("f1")
+        await settle(pilot)
+        page = str(app.screen.query_one("#sheet-text").render())
+        assert "F7        Where the time went" in page
+        assert "          Why it is this fast" in page
+        assert "Alt+T     Change the colours" in page
+        await pilot.press("f1", "ctrl+p")
+        await settle(pilot)
+        await pilot.press(*"colours")
+        await pilot.pause()
+        assert "Alt+T" in app.screen.query_one("#picker-list").render_line(1).text
+        await pilot.press("escape", "alt+t")
+        await settle(pilot)
+        assert isinstance(app.screen, Picker)
+        await pilot.press("escape", "f5")
+        await settle(pilot)
+        assert len(app.session.conversation.turns) == 1  # F5 was taken away
 
 
 @pytest.mark.parametrize("argument", ["chatapp-light", "ansi"])

@@ -184,7 +184,7 @@ async def test_a_lanes_backend_can_be_changed(compare):
         first, _second = app.screen.query(Lane)
         first.pane.focus()
         await pilot.press("b")
-        await settled(pilot)
+        await pilot.pause(0.1)
         await pilot.press(*"b200", "enter")
         await settled(pilot)
         assert first.backend == "sim:b200x8/kimi-k2.6"
@@ -202,6 +202,120 @@ async def test_the_same_backend_twice_is_told_apart(compare):
 def test_two_to_four_backends(make_session, count):
     with pytest.raises(UsageError, match="two to four"):
         open_compare(make_session(), [FAST] * count)
+
+
+async def slash(pilot, text):
+    await pilot.pause()
+    pilot.app.screen.prompt_box.text = text
+    await pilot.press("enter")
+    await pilot.pause(0.1)
+    await pilot.pause()
+
+
+def said(app):
+    return "\n".join(notification.message for notification in app._notifications)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("/retry", "nothing has been asked yet"),
+        ("/edit", "nothing has been asked yet"),
+        ("/detail", "no answer has been measured yet"),
+        ("/sessions", "/sessions is not available here\nit belongs to the chat; /compare goes back there"),
+        ("/export talk.md", "/export is not available here"),
+        ("/helpp", "no command /helpp; nearest: /help"),
+        ("/theme nothing", "unknown theme"),
+        ("/backend nothing", "unknown backend"),
+        ("/find something", "not found: something"),
+    ],
+)
+async def test_a_slash_command_is_never_sent_and_says_why_it_cannot_run(compare, text, words):
+    app = compare()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await slash(pilot, text)
+        assert words in said(app)
+        assert not app.session.link.connections[0].requests
+
+
+async def test_slash_commands_do_what_they_do_in_the_chat(compare, tmp_path):
+    app = compare(prompt="now")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        screen = app.screen
+        requests = app.session.link.connections[0].requests
+        await slash(pilot, "/retry")
+        await settled(pilot)
+        assert len(requests) == 4
+        await slash(pilot, "/edit")
+        assert screen.prompt_box.text == "now"
+        await slash(pilot, "/backend sim:b200x8/kimi-k2.6")
+        assert screen.lanes[0].backend == "sim:b200x8/kimi-k2.6"
+        await slash(pilot, "/theme chatapp-light")
+        assert app.theme == "chatapp-light"
+        await slash(pilot, "/record " + str(tmp_path / "race.tokcast"))
+        await slash(pilot, "/record")
+        assert "recording sealed" in said(app)
+        screen.lanes[1].pane.focus()
+        await pilot.press("alt+c")
+        await settled(pilot)
+        assert app.clipboard == TEXT
+        assert len(requests) == 4
+        await slash(pilot, "/quit")
+    assert not app.is_running
+
+
+@pytest.mark.parametrize(
+    ("text", "screen"), [("/detail", "DetailScreen"), ("/why", "WhyScreen"), ("/help", "HelpScreen")]
+)
+async def test_pages_open_over_the_comparison(compare, text, screen):
+    app = compare(prompt="now")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        await slash(pilot, text)
+        assert type(app.screen).__name__ == screen
+        await pilot.press("escape")
+        await pilot.pause()
+        assert type(app.screen).__name__ == "CompareScreen"
+
+
+async def test_the_comparisons_help_and_hints_name_its_own_keys(compare):
+    app = compare(keymap={"retry": "f8"})
+    async with app.run_test(size=(160, 50)) as pilot:
+        await pilot.pause()
+        hints = str(app.screen.query_one("#hints").render())
+        assert "F8 again" in hints
+        assert "F6 plots" in hints
+        assert "F4 chat" in hints
+        await pilot.press("f1")
+        await pilot.pause(0.1)
+        page = str(app.screen.query_one("#sheet-text").render())
+        assert "F6        Texts, or plots" in page
+        assert "F6        Where" not in page
+        assert "/sessions" not in page
+
+
+async def test_a_half_typed_command_shows_what_is_available_here(compare):
+    app = compare()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        await pilot.press("/", "e")
+        await pilot.pause()
+        hints = str(app.screen.query_one("#hints").render())
+        assert "/edit" in hints
+        assert "/export" not in hints
+
+
+async def test_a_file_is_taken_into_the_prompt_of_a_race(compare, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("remember")
+    app = compare()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await slash(pilot, "see @notes.txt")
+        assert "@notes.txt 8 B" in str(app.screen.query_one("#hints").render())
+        await pilot.press("enter")
+        await settled(pilot)
+        assert "remember" in app.session.link.connections[0].requests[0].input[0].content
 
 
 @pytest.mark.parametrize(
