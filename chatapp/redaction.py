@@ -7,7 +7,7 @@ are found by value (every key this process has loaded) and by shape (what keys o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
@@ -27,6 +27,10 @@ _HINT = re.compile(r"(?i)bearer |eyJ|AIza|A[KS]IA|[-_][a-z0-9]|://|=")
 
 SHORTEST_SHAPE = 8
 """Characters that a secret of a known shape has at least: a userinfo, "a://b:c@"."""
+
+
+_HEAD = 4
+"""Characters of an exact secret by which `Redactor.find_beginning` looks for it; fewer than any secret has."""
 
 
 class Secret:
@@ -60,6 +64,7 @@ class Redactor:
         self.hits = 0
         self._values: dict[str, str] = {}
         self._exact: re.Pattern[str] | None = None
+        self._beginning: re.Pattern[str] | None = None
         self._patterns = tuple(patterns)
 
     def add(self, name: str, value: str) -> None:
@@ -68,6 +73,7 @@ class Redactor:
             self._values[value] = name
             longest_first = sorted(self._values, key=len, reverse=True)
             self._exact = re.compile("|".join(map(re.escape, longest_first)))
+            self._beginning = None
 
     def with_patterns(self, patterns: Iterable[re.Pattern[str]]) -> Redactor:
         """Return a redactor with the same secrets, its own patterns and its own count."""
@@ -93,6 +99,25 @@ class Redactor:
     def secrets(self) -> dict[str, str]:
         """The exact secrets known, value to name. Not to be changed, and not to be shown."""
         return self._values
+
+    @property
+    def patterns(self) -> tuple[re.Pattern[str], ...]:
+        """The user's own patterns."""
+        return self._patterns
+
+    def find_beginning(self) -> Callable[[str], re.Match[str] | None] | None:
+        """Return a search that finds something in every text that holds an exact secret or may end inside one.
+
+        It may find something in other texts too. It takes 0.1 us for a token's text, a tenth of what `unfinished` does.
+        None while no secret is known.
+        """
+        if self._beginning is None and self._values:
+            heads = {value[:_HEAD] for value in self._values}
+            ends = {head[:length] for head in heads for length in range(1, _HEAD)}
+            # Flat, so that `re` skips to the first letters of the branches; in a group it tries them at each place.
+            branches = [re.escape(head) for head in sorted(heads)] + [rf"{re.escape(end)}\Z" for end in sorted(ends)]
+            self._beginning = re.compile("|".join(branches))
+        return None if self._beginning is None else self._beginning.search
 
     def may_hold_secret(self, text: str) -> bool:
         """Return False where `text()` is certain to return the text unchanged. 0.1 us for a token's text."""

@@ -87,6 +87,18 @@ def test_what_only_begins_like_a_secret_is_told_by_its_length():
     assert redactor.unfinished("") == 0
 
 
+def test_one_search_tells_that_no_secret_begins():
+    redactor = Redactor()
+    assert redactor.find_beginning() is None
+    redactor.add("KEY", "canary-value-1")
+    redactor.add("OTHER", "(secret)")
+    search = redactor.find_beginning()
+    assert not any(search(text) for text in ("", "the", "can it", "a cat", "c\n"))
+    assert all(search(text) for text in ("xcanary-value-1y", "a canary", "can", "c", "(", "it (sec"))
+    redactor.add("LATER", "zz-top-1")
+    assert redactor.find_beginning()("puzz")
+
+
 def test_a_secret_learnt_by_its_shape_is_known_by_its_value():
     redactor = Redactor()
     redactor.learn("Authorization: Bearer abcdefgh12345")

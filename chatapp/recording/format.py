@@ -107,18 +107,17 @@ class Quantizer:
         start_ns: the instant that is 0.0 in the file.
     """
 
-    __slots__ = ("start_ns", "written_ns")
+    __slots__ = ("line_ns",)
 
     def __init__(self, start_ns: int) -> None:
-        self.start_ns = start_ns
-        self.written_ns = 0
-        """The time of the last line as a reader will compute it, in nanoseconds since `start_ns`."""
+        self.line_ns = start_ns
+        """The time of the last line as a reader will compute it, counted as `start_ns` is."""
 
     def step(self, at_ns: int) -> tuple[int, int]:
         """Return the interval in microseconds for an instant, and the `ns` that is left over. Never goes back."""
-        ahead = at_ns - self.start_ns - self.written_ns
+        ahead = at_ns - self.line_ns
         micros = ahead // NS_PER_US if ahead > 0 else 0
-        self.written_ns += micros * NS_PER_US
+        self.line_ns += micros * NS_PER_US
         return micros, ahead - micros * NS_PER_US
 
 

@@ -23,11 +23,11 @@ class Sink(Protocol):
     failed: bool
     """Whether a write failed and nothing more can be added."""
 
-    def write(self, line: bytes) -> None:
-        """Add one line.
+    def write(self, lines: bytes) -> None:
+        """Add one line or several.
 
         Raises:
-            OSError: it could not be added; the file ends with the line before.
+            OSError: they could not be added; the file ends with the line before.
         """
 
     def sync(self) -> None:
@@ -64,8 +64,12 @@ def open_sink(path: Path) -> Sink:
     return GzipSink(fd, str(path)) if path.suffix == ".gz" else PlainSink(fd, str(path))
 
 
+_HASHED_AT_ONCE = 256
+"""Writes whose bytes are hashed, and compressed, in one go: 0.04 us a line instead of 0.12 (and 1.0 compressed)."""
+
+
 class PlainSink:
-    """One `write` per line on a descriptor opened with O_APPEND, so that a killed process leaves whole lines.
+    """One `write` per call on a descriptor opened with O_APPEND, so that a killed process leaves whole lines.
 
     Syncing takes 0.1 ms on a fast disk and a hundred times that on a slow one, so a thread does it.
     """
@@ -75,34 +79,45 @@ class PlainSink:
         self.failed = False
         self._fd = fd
         self._size = 0
+        """Bytes in the file, without those of `_pending`."""
         self._hash = hashlib.sha256()
+        self._pending: list[bytes] = []
+        """What is written and not yet hashed: only the seal needs the hash."""
         self._syncing: Future[None] | None = None
         self._thread: ThreadPoolExecutor | None = None
 
-    def write(self, line: bytes) -> None:
-        """Write one line, whole or not at all."""
+    def write(self, lines: bytes) -> None:
+        """Write whole lines, all of them or none."""
         if self.failed:
             raise OSError("an earlier write failed")
         try:
-            written = os.write(self._fd, line)
-            if written != len(line):
-                self._append_rest(line[written:])
+            written = os.write(self._fd, lines)
+            if written != len(lines):
+                self._append(lines[written:])
         except OSError:
             self._cut()
             raise
-        self._size += len(line)
-        self._hash.update(line)
+        self._pending.append(lines)
+        if len(self._pending) >= _HASHED_AT_ONCE:
+            self._settle()
 
-    def _append_rest(self, data: bytes) -> None:
-        """Write on where a nearly full disk took only a part; it refuses the rest sooner or later."""
+    def _append(self, data: bytes) -> None:
+        """Bring bytes into the file; a nearly full disk takes a part of them, and refuses the rest sooner or later."""
         while data:
             data = data[os.write(self._fd, data) :]
+
+    def _settle(self) -> None:
+        """Hash what is pending."""
+        data = b"".join(self._pending)
+        self._pending.clear()
+        self._hash.update(data)
+        self._size += len(data)
 
     def _cut(self) -> None:
         """Go back to the last whole line."""
         self.failed = True
         with contextlib.suppress(OSError):  # a device or a pipe cannot be cut
-            os.ftruncate(self._fd, self._size)
+            os.ftruncate(self._fd, self._size + sum(map(len, self._pending)))
             self.failed = False  # what is there is whole, so that a later close may still seal it
 
     def sync(self) -> None:
@@ -120,6 +135,7 @@ class PlainSink:
 
     def digest(self) -> str:
         """Return the SHA-256 of all lines so far."""
+        self._settle()
         return self._hash.hexdigest()
 
     def close(self) -> None:
@@ -142,20 +158,25 @@ class GzipSink(PlainSink):
         super().__init__(fd, name)
         self._compressor = zlib.compressobj(6, zlib.DEFLATED, 31)  # 31: with gzip's own header and trailer
 
-    def write(self, line: bytes) -> None:
-        """Compress one line; it reaches the file with the next full block or sync."""
+    def write(self, lines: bytes) -> None:
+        """Take lines; they reach the file with the next full block or sync."""
         if self.failed:
             raise OSError("an earlier write failed")
-        self._hash.update(line)
-        if data := self._compressor.compress(line):
-            self._append(data)
+        self._pending.append(lines)
+        if len(self._pending) >= _HASHED_AT_ONCE:
+            self._settle()
 
-    def _append(self, data: bytes) -> None:
+    def _settle(self) -> None:
+        """Hash and compress what is pending."""
+        data = b"".join(self._pending)
+        self._pending.clear()
+        self._hash.update(data)
+        self._add(self._compressor.compress(data))
+
+    def _add(self, data: bytes) -> None:
         """Bring compressed bytes into the file."""
         try:
-            written = os.write(self._fd, data)
-            if written != len(data):
-                self._append_rest(data[written:])
+            self._append(data)
         except OSError:
             self._cut()
             raise
@@ -163,19 +184,22 @@ class GzipSink(PlainSink):
 
     def _cut(self) -> None:
         """A compressed stream with a hole cannot be continued: it stays failed, and readable up to here."""
+        self._pending.clear()
         super()._cut()
         self.failed = True
 
     def sync(self) -> None:
         """Bring all lines so far into the file, then onto the disk."""
-        self._append(self._compressor.flush(zlib.Z_SYNC_FLUSH))
+        self._settle()
+        self._add(self._compressor.flush(zlib.Z_SYNC_FLUSH))
         super().sync()
 
     def close(self) -> None:
         """End the gzip member, wait for the disk and close."""
         if not self.failed:
             with contextlib.suppress(OSError):  # a reader takes a member that does not end as a file cut short
-                self._append(self._compressor.flush(zlib.Z_FINISH))
+                self._settle()
+                self._add(self._compressor.flush(zlib.Z_FINISH))
         super().close()
 
 
@@ -189,10 +213,10 @@ class StreamSink:
         self._stream = stream
         self._hash = hashlib.sha256()
 
-    def write(self, line: bytes) -> None:
-        """Write one line."""
-        self._stream.write(line)
-        self._hash.update(line)
+    def write(self, lines: bytes) -> None:
+        """Write lines."""
+        self._stream.write(lines)
+        self._hash.update(lines)
 
     def sync(self) -> None:
         """Flush."""
