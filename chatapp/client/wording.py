@@ -39,7 +39,7 @@ def short_seconds(ms: float | None) -> str:
     if ms is None:
         return DASH
     if ms < 9.95:
-        return f"{ms:.1f}ms" if ms < 9.95 else f"{ms:.0f}ms"
+        return f"{ms:.1f}ms"
     if ms < 99.5:
         return f"{ms:.0f}ms"
     if ms < 995:
@@ -57,6 +57,14 @@ def speed(tokens_per_s: float | None) -> str:
     if tokens_per_s < 9.995:
         return f"{tokens_per_s:.2f}"
     return f"{tokens_per_s:.1f}" if tokens_per_s < 99.95 else f"{tokens_per_s:,.0f}"
+
+
+def short_speed(tokens_per_s: float | None) -> str:
+    """Return tokens per second in at most five columns, for tables: `9.87`, `1,983`, `12.3k`."""
+    if tokens_per_s is None or tokens_per_s < 9_999.5:
+        return speed(tokens_per_s)
+    thousands = tokens_per_s / 1e3
+    return f"{thousands:.1f}k" if thousands < 99.95 else f"{thousands:.0f}k"
 
 
 def count(number: int | None, *, estimated: bool = False) -> str:

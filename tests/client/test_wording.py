@@ -77,3 +77,11 @@ def test_footer_says_what_is_known_and_how():
     figures = Figures(output_speed_tps=981.2, ttft_ms=420, e2e_ms=928, output_tokens=499)
     assert wording.footer(figures) == "981 tok/s · TTFT 420 ms · 928 ms · ~499 tokens"
     assert wording.footer(Figures(), simulated_note="simulated", usd=0.25) == "$0.25 · simulated"
+
+
+@pytest.mark.parametrize(
+    ("tokens_per_s", "text"),
+    [(None, "–"), (9.87, "9.87"), (9_999.4, "9,999"), (9_999.6, "10.0k"), (99_949, "99.9k"), (123_456, "123k")],
+)
+def test_short_speeds_fit_five_columns(tokens_per_s, text):
+    assert wording.short_speed(tokens_per_s) == text

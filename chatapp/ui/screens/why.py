@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 DEFAULT_TOKENS = 1000
 """Input and output tokens of the explained answer where none was measured."""
 
+PLAYED_BACK = (
+    "Started with --pace claimed: the answers play the vendor's figure back. "
+    "What follows is the model's own prediction, which has not seen it."
+)
+PLAY_BACK = "The pace here is the model's. chatapp --pace claimed plays the vendor's figure back instead, and says so."
+
 
 class WhyScreen(Sheet):
     """The explanation of a backend's speed."""
@@ -37,6 +43,11 @@ class WhyScreen(Sheet):
             hint="Esc closes   chatapp hardware predict shows the same, every number with its source",
             keys=keys,
         )
+
+    @property
+    def _played_back(self) -> bool:
+        """Whether the pace was not the model's but a vendor's figure (`--pace claimed`)."""
+        return self.answer is not None and self.answer.info.detail.get("pace", "model") != "model"
 
     def on_mount(self) -> None:
         """Ask the hardware model, off the screen's thread: its facts take a moment to load."""
@@ -61,7 +72,7 @@ class WhyScreen(Sheet):
         if self._problem:
             lines = [Content(""), *wrap(sanitize_line(self._problem), width, "$warning")]
         elif self._explanation is not None:
-            lines = explanation_lines(self._explanation, width)
+            lines = explanation_lines(self._explanation, width, played_back=self._played_back)
         elif self.backend.startswith("sim:"):
             lines = [Content(""), Content.styled("asking the hardware model …", "$quiet")]
         else:
@@ -73,8 +84,14 @@ class WhyScreen(Sheet):
         return [*lines, *_human_scale(self.answer)]
 
 
-def explanation_lines(explanation: Explanation, width: int) -> list[Content]:
-    """Return an explanation as the page's lines."""
+def explanation_lines(explanation: Explanation, width: int, *, played_back: bool = False) -> list[Content]:
+    """Return an explanation as the page's lines.
+
+    Args:
+        explanation: by the hardware model.
+        width: of the page, in columns.
+        played_back: whether the answer it stands beside was paced by a vendor's figure.
+    """
     prediction = explanation.prediction
     speed, first = prediction.speed, prediction.ttft
     lines = [Content(""), Content.styled(sanitize_line(explanation.title), "$simulated bold")]
@@ -85,6 +102,8 @@ def explanation_lines(explanation: Explanation, width: int) -> list[Content]:
             (wording.seconds(first.value * 1e3), "$foreground bold"),
         )
     )
+    if played_back:
+        lines += wrap(PLAYED_BACK, width, "$warning")
     lines += heading("One output token")
     lines += _terms(explanation.token, width)
     lines += heading("Until the first token")
@@ -93,6 +112,8 @@ def explanation_lines(explanation: Explanation, width: int) -> list[Content]:
     lines += wrap(explanation.limit, width)
     for claim in explanation.claims:
         lines += wrap(sanitize_line(claim), width, "$quiet")
+    if explanation.claims and not played_back:
+        lines += wrap(PLAY_BACK, width, "$quiet")
     if explanation.changes:
         lines += heading("What would change it")
         lines += [

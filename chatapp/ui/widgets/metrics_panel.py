@@ -6,8 +6,9 @@ measured). Rows carry a rank; where the panel is short, the least important ones
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 from textual.content import Content
@@ -21,6 +22,7 @@ from chatapp.text.sanitize import sanitize_line
 from chatapp.ui.fitting import columns, cut
 from chatapp.ui.widgets.digits import big, speed_text
 
+_WARNING_LINES = 4
 _BARS = " ▁▂▃▄▅▆▇█"
 
 KIND_MARKS: dict[BackendKind, tuple[str, str]] = {
@@ -53,7 +55,12 @@ class _Row:
     content: Content
     rank: int
     """0 always stays; the highest leaves first."""
-    space_before: bool = field(default=False)
+    space_before: bool = False
+
+    @property
+    def height(self) -> int:
+        """Its lines: a long value is wrapped, and leaves as a whole."""
+        return self.content.plain.count("\n") + 1
 
 
 class MetricsPanel(Widget):
@@ -95,16 +102,16 @@ def panel_rows(view: PanelView, width: int, *, roomy: bool = False) -> list[_Row
 def fit(rows: Sequence[_Row], height: int) -> list[Content]:
     """Return rows and the space between groups, less the least important ones where `height` is short."""
     kept = list(rows)
-    while len(kept) > height and any(row.rank for row in kept):
+    spare = height - sum(row.height for row in kept)
+    while spare < 0 and any(row.rank for row in kept):
         last = max(range(len(kept)), key=lambda index: (kept[index].rank, index))
-        del kept[last]
-    spare = height - len(kept)
+        spare += kept.pop(last).height
     lines: list[Content] = []
     for row in kept:
         if row.space_before and spare > 0 and lines:
             lines.append(Content(""))
             spare -= 1
-        lines.append(row.content)
+        lines += row.content.split("\n")
     return lines[: max(height, 0)]
 
 
@@ -199,7 +206,7 @@ def _beside(view: PanelView, snapshot: Snapshot, width: int) -> list[_Row]:
         times = wording.factor(shown / wording.READING_TPS)
         rows.append(_Row(pair("reading", f"{times} faster" if width >= 26 else times, width), 7, space_before=True))
     for name, value in view.extra:
-        rows.append(_Row(pair(cut(sanitize_line(name), width - 4), sanitize_line(value), width), 6))
+        rows.append(_Row(wrapped_pair(sanitize_line(name), sanitize_line(value), width), 6))
     timing = snapshot.server_timing
     if timing is not None:
         if timing.decode_tps is not None:
@@ -210,7 +217,8 @@ def _beside(view: PanelView, snapshot: Snapshot, width: int) -> list[_Row]:
         rows.append(_Row(pair("cost", wording.cost(view.usd), width), 7))
     if snapshot.warnings:
         sentence = snapshot.warnings[0].partition(": ")[2] or snapshot.warnings[0]  # the code before it is for programs
-        rows.append(_Row(Content.styled(cut("! " + sanitize_line(sentence), width), "$warning"), 4))
+        lines = textwrap.wrap("! " + sanitize_line(sentence), width, max_lines=_WARNING_LINES, placeholder=" …")
+        rows.append(_Row(Content.styled("\n".join(lines), "$warning"), 4))
     return rows
 
 
@@ -225,3 +233,15 @@ def pair(name: str, value: str, width: int) -> Content:
     name = cut(name, width - columns(value) - 1)
     gap = max(width - columns(name) - columns(value), 0)
     return Content.assemble((name, "$quiet"), " " * gap, (value, "$foreground"))
+
+
+def wrapped_pair(name: str, value: str, width: int) -> Content:
+    """Return a name to the left and a value to the right, on more lines where it is too long for one."""
+    if columns(name) + 1 + columns(value) <= width:
+        return pair(name, value, width)
+    head = cut(name, width // 2)
+    # The name's place in the first line is held by what wrapping does not break.
+    held = "\0" * (columns(head) + 1)
+    too_long = any(columns(word) > width for word in value.split())
+    first, *rest = textwrap.wrap(value, width, initial_indent=held, break_long_words=too_long) or [""]
+    return Content("\n").join([pair(head, first.lstrip("\0"), width), *(pair("", line, width) for line in rest)])

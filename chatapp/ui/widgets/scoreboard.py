@@ -82,7 +82,7 @@ def board(ordered: Sequence[Score], width: int) -> list[Content]:
         lines.append(
             Content.styled(
                 _columns(
-                    wording.speed(speed),
+                    wording.short_speed(speed),
                     wording.short_seconds(score.of("ttft_ms")),
                     wording.short_seconds(score.of("e2e_ms")),
                     _times(ratio),
@@ -98,6 +98,8 @@ def _times(ratio: float | None) -> str:
     """Return a factor in at most four columns, so that it keeps its distance from the time before it."""
     if ratio is None:
         return ""
+    if ratio >= 999.5:
+        return "999+"
     return wording.factor(ratio) if ratio < 9.95 else f"{ratio:.0f}×"
 
 

@@ -1,3 +1,5 @@
+import msgspec
+
 from chatapp.hardware.explain import explain
 from chatapp.stream.answer import Answer
 from chatapp.ui.screens.sheet import bar, row, wrap
@@ -56,3 +58,25 @@ def test_bars_rows_and_paragraphs():
     assert row("name", "value", "note").plain == "name            value   note"
     assert [line.plain for line in wrap("one two", 5)] == ["one two"]
     assert [line.plain for line in wrap("", 20)] == [""]
+
+
+def test_the_page_tells_a_played_back_claim_from_the_models_pace():
+    explanation = explain("sim:cs3/kimi-k2.6")
+    own = " ".join(line.plain for line in explanation_lines(explanation, 70))
+    assert "chatapp --pace claimed plays the vendor's figure back" in own
+    played = " ".join(line.plain for line in explanation_lines(explanation, 70, played_back=True))
+    assert "Started with --pace claimed" in played
+    assert "the model's own prediction" in played
+    unclaimed = " ".join(line.plain for line in explanation_lines(explain("sim:h100x16/kimi-k2.6"), 70))
+    assert "--pace claimed" not in unclaimed
+
+
+async def test_an_answer_at_a_claimed_pace_is_said_to_be_one(make_app):
+    answer = Answer(msgspec.structs.replace(INFO, kind="simulated", detail={"pace": "vendor's figure played back"}))
+    app = make_app()
+    async with app.run_test(size=(100, 40)) as pilot:
+        screen = WhyScreen("sim:cs3/kimi-k2.6", answer)
+        await app.push_screen(screen)
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert "Started with --pace claimed" in screen.query_one("#sheet-text").render().plain

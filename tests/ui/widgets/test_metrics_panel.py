@@ -121,3 +121,31 @@ class TestSparkline:
 def test_pair_cuts_the_name_before_the_value():
     assert pair("a long name", "12345678", 12).plain == "a…  12345678"
     assert pair("n", "x" * 30, 12).plain.strip() == "x" * 11 + "…"
+
+
+TERMS = ["experts touched 41%", "exchange between chips 45%", "other conversations' bookkeeping 12%"]
+
+
+@pytest.mark.parametrize("term", TERMS)
+@pytest.mark.parametrize("width", [22, 30, 36])
+def test_a_long_value_is_wrapped_and_nothing_of_it_is_cut(term, width):
+    view = PanelView("x", "simulated", "", snapshot(), None, (("bound by", term),))
+    lines = shown(view, width=width, height=60)
+    start = next(index for index, line in enumerate(lines) if line.startswith("bound by"))
+    block = [lines[start].removeprefix("bound by").strip()]
+    while " ".join(block) != term:
+        block.append(lines[start + len(block)].strip())
+    assert all(len(line) <= width for line in lines)
+
+
+def test_a_wrapped_value_leaves_as_a_whole_where_the_panel_is_short():
+    view = PanelView("x", "simulated", "", snapshot(), None, (("bound by", TERMS[2]),))
+    for height in range(8, 40):
+        text = "\n".join(shown(view, width=22, height=height))
+        assert ("bound by" in text) == ("bookkeeping 12%" in text)
+
+
+def test_a_warning_is_wrapped_to_be_read():
+    view = PanelView("x", "live", "", snapshot(warnings=("code: the first chunk held several tokens",)))
+    lines = shown(view, width=22, height=60)
+    assert lines[-2:] == ["! the first chunk held", "several tokens"]

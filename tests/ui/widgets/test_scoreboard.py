@@ -30,3 +30,15 @@ def test_a_simulated_backend_has_its_own_mark():
     lines = [line.plain for line in board([FAST, SLOW], 22)]
     assert lines[2].startswith("◆")
     assert lines[4].startswith("●")
+
+
+def test_columns_keep_their_distance_whatever_the_figures():
+    extremes = [
+        Score("a", "live", [Figures(output_speed_tps=speed, ttft_ms=ttft, e2e_ms=e2e)])
+        for speed, ttft, e2e in [(20_000, 0.3, 9.9), (123_456, 99.4, 999_000), (1_983, 994, 99_949), (0.5, 9_994, 60)]
+    ]
+    lines = [line.plain for line in board(extremes, 22)]
+    assert all(cell_len(line) <= 22 for line in lines)
+    for figures in lines[3::2]:
+        assert len(figures.split()) == 4
+    assert lines[3].split()[0] == "20.0k"
