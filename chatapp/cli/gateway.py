@@ -79,6 +79,9 @@ def gateway(  # noqa: PLR0913, PLR0917 - one for each option
     tokens, where = read_tokens(token_file) if token_file else make_token()
     meter = make_meter() if metrics else None
     start_logging("gateway")
+    if not share_port:
+        for line in warnings_of(tokens, where, Path(tls_key) if tls_key else None, workers):
+            click.echo(f"chatapp: warning: {line}", err=True)
     if workers > 1:
         return run_workers(context, where, secure=tls is not None)
     return run(_serve(settings, host, port, tokens, where, tls, origins, fallback, meter=meter, share_port=share_port))
@@ -188,24 +191,27 @@ def tls_context(cert: str | None, key: str | None) -> ssl.SSLContext | None:
     """Return the TLS configuration (1.2 and newer), None for clear text.
 
     Raises:
-        UsageError: one of the two files is missing, unreadable, or they do not belong together.
+        UsageError: one of the two files is missing or of no use.
     """
     if not cert and not key:
         return None
     if not cert or not key:
         raise UsageError("TLS needs both --tls-cert and --tls-key")
-    import ssl
+    from chatapp.gateway.certificates import load_certificate
 
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(cert, key)
-    except ssl.SSLError as exc:
-        reason = (exc.reason or str(exc)).lower().replace("_", " ")
-        raise UsageError(f"certificate {cert} and key {key} cannot be used: {reason}") from None
-    except OSError as exc:
-        raise UsageError(f"certificate {cert} or key {key} cannot be read: {exc.strerror or exc}") from None
-    return context
+    return load_certificate(Path(cert), Path(key))
+
+
+def warnings_of(tokens: Tokens, where: Path, key: Path | None, workers: int) -> list[str]:
+    """Return what an operator should know of files and limits, though it stops nothing."""
+    from chatapp.gateway.tokens import open_to_all
+
+    files = [path for path in (where, key) if path is not None and open_to_all(path)]
+    said = [f"{path} can be read by every user of this machine: chmod 600 {path}" for path in files]
+    if workers > 1 and tokens.limited:
+        names = ", ".join(tokens.limited)
+        said.append(f"limits count in each of {workers} workers, so {workers} times as much may pass: {names}")
+    return said
 
 
 def read_tokens(path: str) -> tuple[Tokens, Path]:

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import hmac
 import logging
+import os
+import stat
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -53,6 +55,11 @@ class Grant(msgspec.Struct, frozen=True):
 
 class Tokens:
     """The tokens that are valid now."""
+
+    @property
+    def limited(self) -> list[str]:
+        """The names of those with limits that are counted."""
+        return [grant.name for grant in self.grants if any(getattr(grant, limit) is not None for limit in _LIMITS)]
 
     def __init__(self, grants: Sequence[Grant]) -> None:
         self.grants = tuple(grants)
@@ -105,10 +112,18 @@ class TokenFile(Tokens):
 
 def _state(path: Path) -> tuple[int, int, int] | None:
     try:
-        stat = path.stat()
+        now = path.stat()
     except OSError:
         return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+    return now.st_mtime_ns, now.st_size, now.st_ino
+
+
+def open_to_all(path: Path) -> bool:
+    """Whether every user of this machine may read a file of secrets. Systems without such permissions say no."""
+    try:
+        return os.name == "posix" and bool(path.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False
 
 
 def read_tokens(path: Path) -> list[Grant]:
@@ -120,7 +135,8 @@ def read_tokens(path: Path) -> list[Grant]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as exc:
-        raise UsageError(f"token file {path} cannot be read: {exc.strerror or exc}") from None
+        hint = f"{_MAKE}; in the file, alone, readable by you only" if isinstance(exc, FileNotFoundError) else ""
+        raise UsageError(f"token file {path} cannot be read: {exc.strerror or exc}", hint=hint) from None
     except UnicodeDecodeError as exc:
         raise UsageError(f"token file {path} is not UTF-8 text (byte {exc.start})") from None
     if "[tokens" not in text:

@@ -82,7 +82,7 @@ async def silent(request):
 
 
 @asynccontextmanager
-async def serving(*backends, tokens=None, loopback=True, origins=(), **options):
+async def serving(*backends, tokens=None, loopback=True, origins=(), tls=None, **options):
     """A gateway on loopback; yields (gateway, websocket URL)."""
     known = {backend.info.name: backend for backend in backends}
 
@@ -95,7 +95,7 @@ async def serving(*backends, tokens=None, loopback=True, origins=(), **options):
         return [ModelListing(id=name, label=b.info.label, kind=b.info.kind) for name, b in known.items()]
 
     gateway = Gateway(resolve, models, Access(tokens or TOKEN.reveal(), loopback=loopback, origins=origins), **options)
-    await gateway.listen("127.0.0.1", 0)
+    await gateway.listen("127.0.0.1", 0, tls=tls)
     try:
         yield gateway, f"ws://127.0.0.1:{gateway.port}{PATH}"
     finally:

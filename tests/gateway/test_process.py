@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -149,16 +151,19 @@ async def test_stopping_twice_is_stopping():
     assert not child.alive
 
 
-def serve(*options, limit=None):
+def serve(*options, limit=None, unprivileged=False):
     def lower():
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+        if limit:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+        if unprivileged:  # PR_CAPBSET_DROP, CAP_NET_BIND_SERVICE: what root has and others have not
+            ctypes.CDLL(None).prctl(24, 10, 0, 0, 0)
 
     return subprocess.Popen(
         [sys.executable, "-m", "chatapp", "gateway", "--port", "0", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lower if limit else None,  # noqa: PLW1509 - no threads here
+        preexec_fn=lower if limit or unprivileged else None,  # noqa: PLW1509 - no threads here
     )
 
 
@@ -235,7 +240,8 @@ async def test_case_60_without_descriptors_it_waits_and_recovers(folders):
         (("--host", "0.0.0.0"), "clear text"),
         (("--tls-cert", "/no/such/file"), "both --tls-cert and --tls-key"),
         (("--tls-cert", "/no/such/file", "--tls-key", "/no/such/file"), "cannot be read"),
-        (("--token-file", "/no/such/file"), "cannot be read"),
+        (("--token-file", "/no/such/file"), "secrets.token_urlsafe(32)"),
+        (("--token-file", "/"), "token file / cannot be read: Is a directory"),
         (("--fallback", "sim:cs3/kimi"), "unknown"),
         (("--fallback", "groq/llama-3.1-8b-instant"), "GROQ_API_KEY is not set"),
     ],
@@ -247,6 +253,43 @@ def test_case_12_wrong_use_is_one_line_and_exit_code_2(options, says):
     assert process.returncode == 2
     assert says in err
     assert "Traceback" not in err
+
+
+def test_case_12_a_port_in_use_is_one_line_and_exit_code_2():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        process = serve("--port", str(taken.getsockname()[1]))
+        _out, err = process.communicate(timeout=30)
+
+    assert process.returncode == 2
+    assert "the port is in use" in err
+    assert "--port 0" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="which ports are privileged is Linux's to say here")
+def test_case_12_a_privileged_port_is_one_line_and_exit_code_2():
+    if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) < 1024:
+        pytest.skip("no port is privileged here: net.ipv4.ip_unprivileged_port_start")
+    process = serve("--port", "81", unprivileged=True)
+    _out, err = process.communicate(timeout=30)
+
+    assert process.returncode == 2
+    assert "cannot listen on 127.0.0.1:81: not permitted" in err
+    assert "ports below 1024 need privileges" in err
+    assert "Traceback" not in err
+
+
+def test_secrets_that_everybody_may_read_are_said_and_served(folders):
+    token = folders / "token"
+    token.write_text("token-of-the-tests-0123456789")
+    token.chmod(0o644)
+    process = serve("--token-file", str(token))
+    url_of(process)
+    process.send_signal(signal.SIGTERM)
+    _out, err = process.communicate(timeout=30)
+
+    assert process.returncode == 0
+    assert err.count(f"warning: {token} can be read by every user of this machine: chmod 600 {token}") == 1
 
 
 async def test_a_fallback_answers_for_a_server_that_is_not_there(folders, unused_tcp_port):

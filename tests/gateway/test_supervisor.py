@@ -235,3 +235,17 @@ def test_a_worker_is_given_every_option_that_its_supervisor_was_given():
     told = gateway.make_context("gateway", as_arguments(gateway, values | own)).params
     assert told == values | own
     assert told["origins"] == ("https://a", "https://b")
+
+
+def test_limits_that_count_in_each_worker_are_said_at_start(tmp_path):
+    from chatapp.cli.gateway import warnings_of
+    from chatapp.gateway.tokens import TokenFile
+
+    path = tmp_path / "tokens.toml"
+    path.write_text(f'[tokens.stage]\ntoken = "{TOKEN}-stage"\nstreams = 3\n[tokens.team]\ntoken = "{TOKEN}-team"\n')
+    path.chmod(0o600)
+
+    assert warnings_of(TokenFile(path), path, None, workers=4) == [
+        "limits count in each of 4 workers, so 4 times as much may pass: stage"
+    ]
+    assert warnings_of(TokenFile(path), path, None, workers=1) == []

@@ -1,0 +1,124 @@
+"""Certificates and keys that are not what they should be: one line that names the file and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import trustme
+from cryptography.hazmat.primitives import serialization
+
+from chatapp.errors import UsageError
+from chatapp.gateway.certificates import load_certificate
+from tests.gateway.scripted import ScriptedBackend, echo, serving
+
+NOW = datetime.now(tz=UTC)
+
+
+class Files:
+    """A certificate and its key, and ways to spoil them."""
+
+    def __init__(self, folder, **options):
+        self.cert, self.key = folder / "cert.pem", folder / "key.pem"
+        issued = trustme.CA().issue_cert("localhost", **options)
+        self.cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+        self.key.write_bytes(issued.private_key_pem.bytes())
+
+
+@pytest.fixture
+def files(tmp_path):
+    return Files(tmp_path)
+
+
+def refused(files):
+    with pytest.raises(UsageError) as caught:
+        load_certificate(files.cert, files.key)
+    assert caught.value.exit_code == 2
+    assert "\n" not in caught.value.message
+    return caught.value
+
+
+async def test_a_good_pair_is_served_from_tls_1_2_on(files):
+    context = load_certificate(files.cert, files.key)
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+    async with serving(ScriptedBackend(echo), tls=context) as (gateway, _url):
+        client = ssl.create_default_context(cafile=str(files.cert))
+        client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        _reader, writer = await asyncio.open_connection(
+            "127.0.0.1", gateway.port, ssl=client, server_hostname="localhost"
+        )
+        assert writer.get_extra_info("ssl_object").version() in ("TLSv1.2", "TLSv1.3")
+        writer.close()
+        await writer.wait_closed()
+
+
+def test_a_certificate_that_has_expired_is_refused_with_what_to_do(tmp_path):
+    files = Files(tmp_path, not_before=NOW - timedelta(days=90), not_after=NOW - timedelta(days=1))
+    error = refused(files)
+    assert str(files.cert) in error.message
+    assert "certificate has expired" in error.message
+    assert "renew" in error.hint
+
+
+def test_a_certificate_that_is_not_valid_yet_may_mean_a_wrong_clock(tmp_path):
+    files = Files(tmp_path, not_before=NOW + timedelta(days=1), not_after=NOW + timedelta(days=90))
+    error = refused(files)
+    assert "not yet valid" in error.message
+    assert "clock" in error.hint
+
+
+def test_a_key_of_another_certificate(files, tmp_path):
+    (tmp_path / "other").mkdir()
+    files.key = Files(tmp_path / "other").key
+    error = refused(files)
+    assert str(files.key) in error.message
+    assert "does not belong to certificate" in error.message
+
+
+@pytest.mark.parametrize("which", ["cert", "key"])
+def test_a_missing_file_is_named(files, which):
+    path = getattr(files, which)
+    path.unlink()
+    error = refused(files)
+    assert error.message.endswith(f"{path} cannot be read: No such file or directory")
+    assert f"--tls-{which}" in error.hint
+
+
+def test_an_encrypted_key_asks_nobody_for_its_passphrase(files):
+    key = serialization.load_pem_private_key(files.key.read_bytes(), None)
+    files.key.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    error = refused(files)
+    assert f"key {files.key} is encrypted" in error.message
+    assert "openssl pkey" in error.hint
+
+
+@pytest.mark.parametrize(("which", "converter"), [("cert", "openssl x509"), ("key", "openssl pkey")])
+def test_what_is_not_pem_is_named(files, which, converter):
+    path = getattr(files, which)
+    path.write_bytes(b"\x30\x82\xff\x00garbage")
+    error = refused(files)
+    assert f"{path} is not in PEM form" in error.message
+    assert converter in error.hint
+
+
+@pytest.mark.parametrize(("which", "name"), [("cert", "certificate"), ("key", "key")])
+def test_damaged_pem_names_the_file_at_fault(files, which, name):
+    path = getattr(files, which)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], lines[1][::-1], *lines[3:]]) + "\n")
+    assert f"{name} {path} is damaged" in refused(files).message
+
+
+def test_two_files_that_were_swapped(files):
+    files.cert, files.key = files.key, files.cert
+    error = refused(files)
+    assert "holds no certificate" in error.message
+    assert "the right way round" in error.hint
