@@ -155,7 +155,7 @@ def _models_of(entry: CatalogEntry, key: Secret | None) -> list[str]:
     """Return a server's models: asked for on this machine, the catalog's examples of a provider, which has hundreds."""
     if not entry.local:
         return list(entry.models)
-    from chatapp.backends.discovery import list_models
+    from chatapp.backends.model_list import list_models
 
     return list_models(entry.base_url, key, label=entry.label)
 
@@ -175,7 +175,7 @@ def _ad_hoc(name: str, settings: Settings, base_url: str, model: str | None) -> 
         return _open_entry(entry, settings, model or "")
     key = load_key(settings, AD_HOC_KEY)
     if not model:
-        from chatapp.backends.discovery import list_models
+        from chatapp.backends.model_list import list_models
 
         model = _only_model(base_url, list_models(base_url, key, label=host), option=True)
     info = BackendInfo(

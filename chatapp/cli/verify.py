@@ -121,7 +121,8 @@ def _measure(claim: Claim, names: list[str], settings: Settings, folder: str | N
 
     from chatapp.bench.workloads import load_workload
     from chatapp.cli.contest import agree_to_cost, carry_out, check_options, enter
-    from chatapp.compare.verification import judge, samples_of
+    from chatapp.compare.sample import samples_of
+    from chatapp.compare.verification import judge
 
     check_options(options)
     workload = load_workload(claim.workload)

@@ -5,17 +5,14 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from chatapp.bench.workloads import Workload
 from chatapp.compare.claims import Claim
+from chatapp.compare.sample import Sample
 from chatapp.errors import UnknownNameError
 from chatapp.hardware.facts import load_facts, squeeze
 from chatapp.stream.metrics import Figures
 from chatapp.stream.statistics import defined, median
-
-if TYPE_CHECKING:
-    from chatapp.compare.verification import Sample
 
 OLD_DAYS = 180
 OFF_LENGTH = 0.05

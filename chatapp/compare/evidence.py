@@ -41,7 +41,8 @@ from chatapp.compare.manifest import (
     read_manifest,
     seal_file,
 )
-from chatapp.compare.verification import Sample, Verification, judge, served_models, to_json
+from chatapp.compare.sample import Sample, served_models
+from chatapp.compare.verification import Verification, judge, to_json
 from chatapp.errors import ChatappError, UsageError
 from chatapp.recording.answers import RecordedAnswer, load_answers
 from chatapp.recording.reader import Recording

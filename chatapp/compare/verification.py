@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -17,13 +17,11 @@ from chatapp.bench.report import environment, summarize_figures
 from chatapp.bench.table import number
 from chatapp.bench.workloads import Workload
 from chatapp.compare.claims import Claim
-from chatapp.compare.contest import Contest
 from chatapp.compare.differences import differences
+from chatapp.compare.sample import Sample
 from chatapp.compare.verdict import Verdict, decide
 from chatapp.errors import ChatappError
 from chatapp.hardware.predict import predict
-from chatapp.stream.events import BackendInfo
-from chatapp.stream.metrics import Figures
 from chatapp.stream.statistics import compare_medians, summarize
 
 SCHEMA = "chatapp.verify/1"
@@ -32,24 +30,6 @@ FEW = 6
 """With fewer values than this even their whole range holds the median with less than 95 % certainty: 1 - 2 / 2^n."""
 
 LOWER_IS_FASTER = ("ttft_ms", "ttfa_ms", "e2e_ms")
-
-
-class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """What one backend did."""
-
-    name: str
-    info: BackendInfo
-    figures: tuple[Figures, ...]
-    """Of all its measured runs, failed ones included."""
-    served: tuple[str, ...] = ()
-    """What its answers themselves say that they come from; empty where they do not say."""
-    failure: str = ""
-    """Why it took no further part; empty where it did."""
-
-    @property
-    def good(self) -> list[Figures]:
-        """Of whole answers."""
-        return [figures for figures in self.figures if figures.error is None]
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,25 +44,6 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     differences: tuple[str, ...]
     remarks: tuple[str, ...]
     partial: str | None = None
-
-
-def samples_of(contest: Contest) -> tuple[Sample, ...]:
-    """Return what a contest's backends did, the claimed one first."""
-    return tuple(
-        Sample(
-            name=c.name,
-            info=c.backend.info,
-            figures=tuple(run.figures for run in c.runs),
-            served=served_models(run.provenance for run in c.runs),
-            failure=c.failure,
-        )
-        for c in contest.contestants
-    )
-
-
-def served_models(provenances: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
-    """Return the names of models that answers give themselves."""
-    return tuple(sorted({said["model"] for said in provenances if said.get("model")}))
 
 
 def judge(

@@ -7,39 +7,12 @@ only for `row`. While its block is open, `update` takes in what is new; rows bel
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Protocol
 
+from chatapp.text.block_layout import BlockLayout, Layout
 from chatapp.text.blocks import Block, CodeBlock, RuleBlock, TableBlock, TextBlock
 from chatapp.text.cells import width_of, wrap
 from chatapp.text.highlight import Colours, LineHighlighter
 from chatapp.text.rows import Mark, Row, Span, cut_spans
-
-_LEAST_TEXT = 8
-"""Cells that decorations must leave for the text, however deep it is nested."""
-
-
-class Layout(Protocol):
-    """What a screen asks of a block."""
-
-    width: int
-
-    @property
-    def height(self) -> int:
-        """The number of rows."""
-
-    @property
-    def stable(self) -> int:
-        """The number of rows that no later text of the block changes."""
-
-    def is_final(self, index: int) -> bool:
-        """Whether a row will always look as it does now."""
-
-    def update(self) -> None:
-        """Take in what was added to the block."""
-
-    def row(self, index: int) -> Row:
-        """Return a row, 0 <= index < height."""
-
 
 _ALL_COLOURS = Colours()
 
@@ -68,51 +41,7 @@ def estimate(block: Block, width: int) -> int:
     return gap + max(1, -(-length // max(1, width)))
 
 
-class _BlockLayout:
-    """What all have in common: the empty row above, and the decoration to the left."""
-
-    def __init__(self, block: Block, width: int) -> None:
-        self.width = width
-        self._block = block
-        self._gap = 1 if block.gap is not None else 0
-        room = max(0, width - _LEAST_TEXT)
-        self._first, used_first = _fit_decoration(block.first, room)
-        self._rest, used_rest = _fit_decoration(block.rest, room)
-        self._room = max(1, width - max(used_first, used_rest))
-        self._indent = max(used_first, used_rest)
-
-    @property
-    def stable(self) -> int:
-        """The number of final rows."""
-        raise NotImplementedError
-
-    def is_final(self, index: int) -> bool:
-        """Whether a row will always look as it does now."""
-        return index < self.stable
-
-    def _gap_row(self) -> Row:
-        spans, _used = _fit_decoration(self._block.gap or (), self.width)
-        return Row(spans, decoration=sum(len(span.text) for span in spans))
-
-    def _decorate(self, spans: tuple[Span, ...], *, first: bool) -> tuple[tuple[Span, ...], int]:
-        left = self._first if first else self._rest
-        return left + spans, 0 if first else sum(len(span.text) for span in left)
-
-
-def _fit_decoration(spans: tuple[Span, ...], room: int) -> tuple[tuple[Span, ...], int]:
-    """Return the innermost decorations that fit, and the cells they take."""
-    used = 0
-    kept: list[Span] = []
-    for span in reversed(spans):
-        cells = width_of(span.text)
-        if used + cells > room:
-            break
-        used += cells
-        kept.append(span)
-    return tuple(reversed(kept)), used
-
-
-class TextLayout(_BlockLayout):
+class TextLayout(BlockLayout):
     """A paragraph or heading, wrapped; goes on where the last full row ended."""
 
     def __init__(self, block: TextBlock, width: int) -> None:
@@ -193,7 +122,7 @@ class TextLayout(_BlockLayout):
         return Row(spans, joint=" " if before else "", decoration=decoration)
 
 
-class CodeLayout(_BlockLayout):
+class CodeLayout(BlockLayout):
     """Lines as they stand, cut where they are too long; the language's name above."""
 
     def __init__(self, block: CodeBlock, width: int, colours: Colours) -> None:
@@ -307,7 +236,7 @@ def _cut(text: str, cells: int, start: int) -> list[tuple[int, int]]:
     return rows or [(start, size)]
 
 
-class RuleLayout(_BlockLayout):
+class RuleLayout(BlockLayout):
     """A line across the pane."""
 
     def __init__(self, block: Block, width: int) -> None:

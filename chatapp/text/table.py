@@ -6,10 +6,10 @@ written is fitted into what there is.
 
 from __future__ import annotations
 
+from chatapp.text.block_layout import BlockLayout
 from chatapp.text.blocks import Align, TableBlock, split_cells
 from chatapp.text.cells import width_of, wrap
 from chatapp.text.inline import Inline
-from chatapp.text.layout import _BlockLayout
 from chatapp.text.rows import Mark, Row, Span, cut_spans
 
 _MEASURED_ROWS = 200
@@ -27,7 +27,7 @@ _NONE = -9
 Cell = tuple[str, list[Mark]]
 
 
-class TableLayout(_BlockLayout):
+class TableLayout(BlockLayout):
     """A table at a width."""
 
     def __init__(self, block: TableBlock, width: int) -> None:

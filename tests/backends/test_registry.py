@@ -99,7 +99,7 @@ def test_local_goes_to_the_model_on_this_machine(monkeypatch):
 def models(monkeypatch):
     """What the server that is asked lists; filled by the test."""
     listed: list[str] = []
-    monkeypatch.setattr("chatapp.backends.discovery.list_models", lambda *_args, **_options: listed)
+    monkeypatch.setattr("chatapp.backends.model_list.list_models", lambda *_args, **_options: listed)
     return listed
 
 
@@ -126,7 +126,7 @@ def test_a_bare_local_server_that_does_not_run(monkeypatch):
     def refuse(*_args, **_options):
         raise BackendError("unreachable", "vLLM does not answer")
 
-    monkeypatch.setattr("chatapp.backends.discovery.list_models", refuse)
+    monkeypatch.setattr("chatapp.backends.model_list.list_models", refuse)
     with pytest.raises(BackendError, match="vLLM does not answer"):
         resolve("vllm", Settings())
 

@@ -6,7 +6,7 @@ import pytest
 from chatapp.bench.workloads import Workload
 from chatapp.compare.claims import Claim
 from chatapp.compare.differences import differences, same_model
-from chatapp.compare.verification import Sample
+from chatapp.compare.sample import Sample
 from chatapp.stream.events import BackendInfo
 from chatapp.stream.metrics import Figures
 from tests.compare.test_verdict import SPEED

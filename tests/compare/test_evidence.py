@@ -14,7 +14,8 @@ from chatapp.compare.claims import Claim
 from chatapp.compare.contest import Contest, Contestant
 from chatapp.compare.evidence import prepare, read_evidence, write_evidence
 from chatapp.compare.manifest import EvidenceError
-from chatapp.compare.verification import judge, samples_of, to_json
+from chatapp.compare.sample import samples_of
+from chatapp.compare.verification import judge, to_json
 from chatapp.errors import BackendError, ChatappError, FileFormatError, UsageError
 from chatapp.recording.writer import Recorder
 from chatapp.redaction import REDACTOR, Secret

@@ -37,18 +37,6 @@ def test_joints_while_the_paragraph_is_open():
     assert [row.joint for row in found] == ["\n", " ", " "]
 
 
-def test_decorations_are_counted_from_the_second_row_on():
-    (block,) = blocks("- aaaa bbbb cccc")
-    assert [row.decoration for row in rows(block, 13)] == [0, 3]
-
-
-def test_too_much_decoration_gives_way_to_text():
-    deep = blocks("> " * 20 + "text that wraps")[-1]
-    assert all(len(row.text) <= 20 for row in rows(deep, 20))
-    assert "".join(row.text for row in rows(deep, 20)).replace("▎", "").split() == ["text", "that", "wraps"]
-    assert rows(deep, 1)[0].text == "t"
-
-
 def test_code_has_its_language_above_and_a_fill():
     (block,) = blocks("```python\nx = 1\n```")
     header, line = rows(block, 20)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from chatapp.text.block_layout import Layout
 from chatapp.text.blocks import Block, TableBlock
 from chatapp.text.highlight import Colours
-from chatapp.text.layout import Layout, estimate, layout_of
+from chatapp.text.layout import estimate, layout_of
 from chatapp.text.markdown import MarkdownStream
 from chatapp.text.rows import Row
 from chatapp.ui.widgets.pane_heights import Heights
