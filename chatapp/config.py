@@ -87,6 +87,11 @@ class Settings:
     fps: int = _setting(
         0, "frames per second of streaming text; 0: 60 on a local terminal, 30 elsewhere", bounds=(0, 120)
     )
+    following: str = _setting(
+        "auto",
+        "how the end of streaming text is followed; auto: in jumps of a quarter page over SSH, smoothly elsewhere",
+        choices=("auto", "smooth", "jumps"),
+    )
     mouse: bool = _setting(True, "let the app use the mouse; off leaves selection to the terminal")
     save: bool = _setting(True, "save conversations in the data folder")
     discover: bool = _setting(True, "look for Ollama, LM Studio, llama.cpp and vLLM on this machine's default ports")

@@ -128,7 +128,7 @@ def _terminal() -> Iterator[Check]:
         yield Check("terminal", "encoding", "problem", encoding, "set LANG to a UTF-8 locale, e.g. C.UTF-8")
     remote = [name for name in ("SSH_CONNECTION", "TMUX", "STY") if os.environ.get(name)]
     if remote:
-        yield Check("terminal", "between", "note", f"{', '.join(remote)} set: 30 frames a second over SSH")
+        yield Check("terminal", "between", "note", f"{', '.join(remote)} set: over SSH 30 frames a second, in jumps")
 
 
 def _folders() -> Iterator[Check]:

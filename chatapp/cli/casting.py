@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -73,7 +74,8 @@ async def _run(recording: Recording, *, size: tuple[int, int], speed: float) -> 
     clock = VirtualClock(10**12, settle=12)
     player = Player(recording, clock=clock, speed=speed)
     screen = open_replay(player)
-    session = open_session(NoLink(), load_settings(), clock=clock)
+    settings = dataclasses.replace(load_settings(), following="smooth")  # it will be shown elsewhere than here
+    session = open_session(NoLink(), settings, clock=clock)
     app = ChatApp(session, first=lambda _session: screen)
     outputs = await cast_app(app, clock, size=size, ended=player.ended.is_set, refresh=screen.refresh_figures)
     await session.aclose()

@@ -130,7 +130,7 @@ async def check_script(script: Script, *, size: tuple[int, int] | None = None, u
     from chatapp.demo.watch import Watch, WatchedLink
     from chatapp.ui.presenter import PresenterApp
 
-    settings = Settings()
+    settings = Settings(following="smooth")  # what is shown must not depend on where it is checked
     check_requirements(script, settings)
     clock = VirtualClock(10**12, autojump=True, settle=6)
     session = open_session(InProcessLink(settings, clock=clock), settings, backend=first_backend(script), clock=clock)

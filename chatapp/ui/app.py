@@ -55,7 +55,12 @@ class ChatApp(App[object]):
     def on_mount(self) -> None:
         """Open the first screen."""
         settings = self.session.settings
-        FrameTimer.configure(self, fps=settings.fps or None, reduced_motion=settings.reduced_motion)
+        FrameTimer.configure(
+            self,
+            fps=settings.fps or None,
+            reduced_motion=settings.reduced_motion,
+            jumping=None if settings.following == "auto" else settings.following == "jumps",
+        )
         if self._first is None:
             from chatapp.ui.screens.chat import ChatScreen
 

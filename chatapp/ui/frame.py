@@ -43,10 +43,15 @@ def frame_rate(environment: Mapping[str, str] | None = None, *, reduced_motion: 
     if reduced_motion:
         return REDUCED_MOTION_FPS
     in_browser = "web_driver" in env.get("TEXTUAL_DRIVER", "")  # set by textual-serve
-    remote = env.get("SSH_CONNECTION") or env.get("SSH_TTY") or env.get("SSH_CLIENT")
-    if in_browser or remote or sys.platform == "win32":
+    if in_browser or over_ssh(env) or sys.platform == "win32":
         return REMOTE_FPS
     return LOCAL_FPS
+
+
+def over_ssh(environment: Mapping[str, str] | None = None) -> bool:
+    """Return whether the terminal is at the other end of an SSH connection."""
+    env = os.environ if environment is None else environment
+    return any(env.get(name) for name in ("SSH_CONNECTION", "SSH_TTY", "SSH_CLIENT"))
 
 
 class FrameSource(Protocol):
@@ -118,6 +123,8 @@ class FrameTimer:
         self.garbage = GarbagePolicy()
         self.frames = 0
         """Frames with something to do, for benchmarks."""
+        self.jumping = over_ssh()
+        """Whether panes follow by quarter pages: a third of the bytes, for slow lines."""
         self._app = ref(app)  # weak, or the entry in `_timers` would keep every app of a test run alive
         self._fps = fps
         self._sources: WeakSet[FrameSource] = WeakSet()
@@ -135,9 +142,12 @@ class FrameTimer:
         return timer
 
     @classmethod
-    def configure(cls, app: App[object], *, fps: float | None = None, reduced_motion: bool = False) -> FrameTimer:
-        """Set the app's frame rate, by default what `frame_rate` says; return its timer. Calm goes before fast."""
+    def configure(
+        cls, app: App[object], *, fps: float | None = None, reduced_motion: bool = False, jumping: bool | None = None
+    ) -> FrameTimer:
+        """Set how the app's panes move, by default as suits the place; return its timer. Calm goes before fast."""
         timer = cls.of(app)
+        timer.jumping = over_ssh() if jumping is None else jumping
         timer._fps = fps if fps is not None and not reduced_motion else frame_rate(reduced_motion=reduced_motion)
         return timer
 

@@ -20,7 +20,8 @@ def own_folders(tmp_path, monkeypatch):
     """No test reads or writes the folders of whoever runs it."""
     for name in ("CONFIG", "DATA", "STATE", "CACHE"):
         monkeypatch.setenv(f"CHATAPP_{name}_DIR", str(tmp_path / name.lower()))
-    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name in ("NO_COLOR", "SSH_CONNECTION", "SSH_TTY", "SSH_CLIENT"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

@@ -70,3 +70,20 @@ def test_the_command_line_reports_what_ended_the_app(make_session, monkeypatch):
     with pytest.raises(ZeroDivisionError, match="a bug"):
         opening.run_app(session, lambda _session: Broken())
     assert session.link.closed
+
+
+@pytest.mark.parametrize(
+    ("ssh", "following", "jumping"),
+    [
+        ("", "auto", False),
+        ("10.0.0.1 1 10.0.0.2 22", "auto", True),
+        ("10.0.0.1 1 10.0.0.2 22", "smooth", False),
+        ("", "jumps", True),
+    ],
+)
+async def test_panes_follow_by_jumps_over_ssh_or_where_it_is_wanted(make_app, monkeypatch, ssh, following, jumping):
+    monkeypatch.setenv("SSH_CONNECTION", ssh)
+    app = make_app(following=following)
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        assert app.screen.pane.jumping is jumping

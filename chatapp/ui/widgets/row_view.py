@@ -108,6 +108,7 @@ class RowView(ScrollView, can_focus=True):
     def on_mount(self) -> None:
         """Take part in the frame."""
         self._timer = FrameTimer.of(self.app)
+        self.jumping = self._timer.jumping
         self._timer.add(self)
         self._timer.wake()
 
