@@ -27,23 +27,25 @@ async def test_case_49_a_clock_that_is_set_in_a_stream_changes_no_figure_and_no_
     limits = Limits(deadline_s=5, message_s=5, open_s=5, ping_s=0.2)
     tokens = Tokens([Grant("stage", TOKEN, requests_per_minute=60)])
     ask = ResponseCreate(model=INFO.name, input=(Message("user", "hello"),))
-    async with asking(answer(WORDS, gap=0.01)) as (_server, backend):
-        async with serving(backend, tokens=tokens, limits=limits) as (gateway, url):
-            connection = await Connection.open(url, TOKEN)
-            begun_ns = time.monotonic_ns()
-            read = Answer(INFO)
-            count = 0
-            async for event in connection.respond(ask):
-                read.feed(event)
-                count += isinstance(event, Delta)
-                if count == 10:  # from now on the wall clock is elsewhere, for gateway, backend and client
-                    monkeypatch.setattr(time, "time", lambda: REAL() + step_s)
-                    monkeypatch.setattr(time, "time_ns", lambda: REAL_NS() + int(step_s * 1e9))
-            took_ms = (time.monotonic_ns() - begun_ns) / 1e6
-            await asyncio.sleep(0.6)  # two looks at all deadlines
-            assert gateway.connections == 1, "nobody is dropped"
-            again = [event async for event in connection.respond(ask)]
-            await connection.aclose()
+    async with (
+        asking(answer(WORDS, gap=0.01)) as (_server, backend),
+        serving(backend, tokens=tokens, limits=limits) as (gateway, url),
+    ):
+        connection = await Connection.open(url, TOKEN)
+        begun_ns = time.monotonic_ns()
+        read = Answer(INFO)
+        count = 0
+        async for event in connection.respond(ask):
+            read.feed(event)
+            count += isinstance(event, Delta)
+            if count == 10:  # from now on the wall clock is elsewhere, for gateway, backend and client
+                monkeypatch.setattr(time, "time", lambda: REAL() + step_s)
+                monkeypatch.setattr(time, "time_ns", lambda: REAL_NS() + int(step_s * 1e9))
+        took_ms = (time.monotonic_ns() - begun_ns) / 1e6
+        await asyncio.sleep(0.6)  # two looks at all deadlines
+        assert gateway.connections == 1, "nobody is dropped"
+        again = [event async for event in connection.respond(ask)]
+        await connection.aclose()
 
     figures = read.final()
     assert read.text == "".join(WORDS)
