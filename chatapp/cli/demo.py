@@ -78,6 +78,8 @@ def check(names: tuple[str, ...], size: str | None, update: bool) -> int:
             failed += 1
             where = f"{script.path}:{miss.step.place.line}:{miss.step.place.column}"
             click.echo(sanitize_line(f"{where}: {miss.message}"), err=True)
+        for golden in report.written:
+            click.echo(sanitize_line(f"{script.name}: wrote {golden}"))
         if not report.misses:
             length = report.duration_ns / 1e9
             click.echo(sanitize_line(f"{script.name}: {report.steps} steps, {length:.0f} s in {took:.1f} s"))

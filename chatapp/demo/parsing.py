@@ -13,6 +13,7 @@ from typing import Any, NoReturn, get_args
 import yaml
 
 from chatapp.demo import script as s
+from chatapp.demo.pictures import GOLDEN_KINDS
 from chatapp.errors import FileFormatError, nearest_names
 
 VERSION = 1
@@ -267,7 +268,10 @@ class _Reader:
 
     def screen(self, node: Any, place: s.Place) -> s.Step:
         values = self.mapping(node, ("golden",), need=("golden",))
-        return s.Screen(golden=self.file(values["golden"]), place=place)
+        golden = self.file(values["golden"])
+        if golden.suffix not in GOLDEN_KINDS:
+            self.fail(values["golden"], "a golden picture ends in .svg (as it looks) or .txt (what it says)")
+        return s.Screen(golden=golden, place=place)
 
     def set(self, node: Any, place: s.Place) -> s.Step:
         return s.Adjust(settings=self.settings(node), place=place)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from chatapp.clock import NS_PER_S, Clock
@@ -14,11 +15,15 @@ from chatapp.demo import script as s
 from chatapp.demo.cassettes import open_cassette
 from chatapp.demo.conductor import Conductor, MovedError
 from chatapp.demo.keyboard import key_delays_ns
-from chatapp.demo.pictures import compare_picture
+from chatapp.demo.pictures import compare_picture, picture_rows
 from chatapp.demo.stage import Stage
 from chatapp.demo.watch import Watch
 from chatapp.errors import ChatappError
 from chatapp.recording.reader import Recording
+
+_LOOKS = 60
+_BETWEEN_LOOKS_S = 0.05
+"""Several frames even on a busy machine: two looks alike mean that nothing is left to paint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,8 @@ class Report:
     steps: int = 0
     duration_ns: int = 0
     """On the script's clock."""
+    written: list[Path] = field(default_factory=list)
+    """Golden pictures that were written anew."""
 
 
 class Runner(Conductor):
@@ -280,11 +287,25 @@ class Runner(Conductor):
         self.watch.plan_fault(step)
 
     async def _screen(self, step: s.Screen) -> None:
+        if not self._goldens or self.live:
+            return
+        problem = compare_picture(await self._picture_at_rest(), step.golden, update=self._update)
+        if problem:
+            self._miss(step, problem)
+        elif self._update:
+            self.report.written.append(step.golden)
+
+    async def _picture_at_rest(self) -> str:
+        """Return the screen once it has painted all it was given: panes drain by frames, in real time."""
         await self.stage.settle()
-        if self._goldens and not self.live:
-            problem = compare_picture(self.stage.picture(), step.golden, update=self._update)
-            if problem:
-                self._miss(step, problem)
+        picture = self.stage.picture()
+        for _ in range(_LOOKS):
+            await asyncio.sleep(_BETWEEN_LOOKS_S)
+            await self.stage.settle()
+            before, picture = picture, self.stage.picture()
+            if picture_rows(before) == picture_rows(picture):
+                break
+        return picture
 
     async def _adjust(self, step: s.Adjust) -> None:
         self._adjust_now(step.settings)

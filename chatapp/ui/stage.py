@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import html
-import re
 import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +13,7 @@ from textual.css.query import NoMatches
 from textual.message_pump import MessagePump
 
 from chatapp.client.session import Session
+from chatapp.demo.pictures import picture_rows
 from chatapp.demo.stage import PresenterView
 from chatapp.recording.player import Player
 from chatapp.recording.reader import Recording
@@ -26,7 +25,6 @@ from chatapp.ui.widgets.presenter_line import PresenterLine
 if TYPE_CHECKING:
     from chatapp.ui.presenter import PresenterApp
 
-_ROW = re.compile(r'<text [^>]*?y="([\d.]+)"[^>]*>(.*?)</text>')
 _TURN_S = 1.0
 """How long a widget may take to come to a message before the script goes on regardless."""
 
@@ -147,10 +145,7 @@ class AppStage:
 
     def visible_text(self) -> str:
         """Return the text on the screen, row by row."""
-        rows: dict[float, list[str]] = {}
-        for y, text in _ROW.findall(self.picture()):
-            rows.setdefault(float(y), []).append(html.unescape(text).replace("\xa0", " "))
-        return "\n".join("".join(rows[y]).rstrip() for y in sorted(rows))
+        return "\n".join(picture_rows(self.picture()))
 
     def picture(self) -> str:
         """Return the screen as SVG."""

@@ -58,6 +58,24 @@ def test_a_missed_expectation_fails_with_its_place(tmp_path, capsys):
     assert f"{path}:8:5: expected tps gt 1000000.0, and it is" in capsys.readouterr().err
 
 
+def test_a_changed_screen_fails_with_the_row_and_is_kept_on_request(tmp_path, capsys):
+    path = tmp_path / "talk.yaml"
+    path.write_text("version: 1\nsteps:\n  - say: first words\n  - screen: {golden: golden/talk.txt}\n")
+    golden = tmp_path / "golden" / "talk.txt"
+    assert run(["demo", "check", str(path)]) == 1
+    assert f"{path}:4:5: {golden}: the golden picture is missing; make it: chatapp" in capsys.readouterr().err
+    assert run(["demo", "check", str(path), "--update"]) == 0
+    assert f"talk: wrote {golden}" in capsys.readouterr().out
+    assert " first words" in golden.read_text().splitlines()
+    assert run(["demo", "check", str(path)]) == 0
+
+    path.write_text(path.read_text().replace("first", "other"))
+    assert run(["demo", "check", str(path)]) == 1
+    said = capsys.readouterr().err
+    assert "reads ' other words', not ' first words'; all of it is in talk.new.txt; where that is right" in said
+    assert run(["demo", "check", str(path), "--size", "80x24"]) == 0  # another size looks different: not compared
+
+
 def test_wrong_scripts_names_and_sizes(tmp_path, capsys):
     path = tmp_path / "wrong.yaml"
     path.write_text("version: 1\nsteps:\n  - tpye: hi\n")

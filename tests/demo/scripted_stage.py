@@ -6,6 +6,9 @@ import asyncio
 from pathlib import Path
 
 from chatapp.client.connection import ResponseCreate
+from chatapp.clock import VirtualClock
+from chatapp.demo.parsing import parse_script
+from chatapp.demo.runner import Runner
 from chatapp.demo.stage import PresenterView
 from chatapp.demo.watch import Watch, WatchedSpeaker
 from chatapp.stream.events import BackendInfo, Delta, Failed, Finished, Message, Sent, Usage
@@ -138,3 +141,22 @@ def make(clock):
     watch = Watch(clock, info=info)
     speaker = ScheduledSpeaker(clock)
     return ScriptedStage(clock, watch, speaker), watch, speaker
+
+
+def script(steps, settings="{typing: 50ms, jitter: 0, seed: 1}", path="x/demo.yaml"):
+    text = f"version: 1\ntitle: T\nset: {settings}\nsteps:\n" + "".join(f"  - {step}\n" for step in steps)
+    return parse_script(text, Path(path))
+
+
+async def play(steps, *, prepare=None, **options):
+    clock = VirtualClock(autojump=True)
+    stage, watch, speaker = make(clock)
+    if prepare:
+        prepare(stage, speaker)
+    path = options.pop("path", "x/demo.yaml")
+    runner = Runner(script(steps, path=path), stage, watch, clock, live=False, **options)
+    report = await runner.run()
+    for task in stage.tasks:
+        task.cancel()
+    await asyncio.gather(*stage.tasks, return_exceptions=True)
+    return report, stage, runner

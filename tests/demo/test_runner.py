@@ -1,35 +1,14 @@
 import asyncio
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from chatapp.clock import VirtualClock
 from chatapp.demo import conductor
-from chatapp.demo.parsing import parse_script
 from chatapp.demo.runner import Runner
 from chatapp.recording.writer import Recorder
 from chatapp.stream.events import Delta, Finished, Message, Request, Sent
-from tests.demo.scripted_stage import MS, S, make
-
-
-def script(steps, settings="{typing: 50ms, jitter: 0, seed: 1}", path="x/demo.yaml"):
-    text = f"version: 1\ntitle: T\nset: {settings}\nsteps:\n" + "".join(f"  - {step}\n" for step in steps)
-    return parse_script(text, Path(path))
-
-
-async def play(steps, *, prepare=None, **options):
-    clock = VirtualClock(autojump=True)
-    stage, watch, speaker = make(clock)
-    if prepare:
-        prepare(stage, speaker)
-    path = options.pop("path", "x/demo.yaml")
-    runner = Runner(script(steps, path=path), stage, watch, clock, live=False, **options)
-    report = await runner.run()
-    for task in stage.tasks:
-        task.cancel()
-    await asyncio.gather(*stage.tasks, return_exceptions=True)
-    return report, stage, runner
+from tests.demo.scripted_stage import MS, S, make, play, script
 
 
 @pytest.fixture(autouse=True)
@@ -186,30 +165,6 @@ async def test_a_recording_is_played_beside_what_another_system_would_make_of_it
 async def test_a_recording_that_cannot_be_read_is_a_miss(tmp_path):
     report, _, _ = await play(["play: none.tokcast"], path=tmp_path / "demo.yaml")
     assert "none.tokcast: cannot be read" in report.misses[0].message
-
-
-async def test_pictures_are_compared_written_and_said_to_be_missing(tmp_path):
-    path = tmp_path / "demo.yaml"
-    step = "screen: {golden: golden/a.svg}"
-    report, _, _ = await play([step], path=path)
-    assert "a.svg: the golden picture cannot be read: No such file" in report.misses[0].message
-    report, _, _ = await play([step], path=path, update=True)
-    assert report.misses == []
-
-    def renumbered(stage, _speaker):
-        stage.svg = "<svg>terminal-999</svg>"
-
-    report, _, _ = await play([step], path=path, prepare=renumbered)
-    assert report.misses == []
-
-    def changed(stage, _speaker):
-        stage.svg = "<svg>other</svg>"
-
-    report, _, _ = await play([step], path=path, prepare=changed)
-    assert "does not look like" in report.misses[0].message
-    assert (tmp_path / "golden" / "a.new.svg").read_text() == "<svg>other</svg>"
-    report, _, _ = await play([step], path=path, prepare=changed, goldens=False)
-    assert report.misses == []
 
 
 async def test_settings_change_on_the_way():
