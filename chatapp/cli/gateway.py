@@ -62,9 +62,11 @@ def gateway(  # noqa: PLR0913, PLR0917 - one for each option
     """Serve any backend over the Responses API's WebSocket mode.
 
     Clients send `Authorization: Bearer TOKEN`; the official SDKs do with `api_key=TOKEN` and
-    `base_url=http://HOST:PORT/v1`.
+    `base_url=http://HOST:PORT/v1`. OTEL_EXPORTER_OTLP_ENDPOINT sends traces and metrics to an OpenTelemetry collector
+    (extra `otel`).
     """
     from chatapp.config import load_settings
+    from chatapp.gateway import telemetry
     from chatapp.gateway.access import is_loopback
     from chatapp.gateway.child import run
     from chatapp.log import start_logging
@@ -77,13 +79,16 @@ def gateway(  # noqa: PLR0913, PLR0917 - one for each option
             hint="--tls-cert and --tls-key, or --insecure-listen behind a proxy that ends TLS",
         )
     tokens, where = read_tokens(token_file) if token_file else make_token()
-    meter = make_meter() if metrics else None
-    start_logging("gateway")
     if not share_port:
         for line in warnings_of(tokens, where, Path(tls_key) if tls_key else None, workers):
             click.echo(f"chatapp: warning: {line}", err=True)
+    start_logging("gateway")
+    page = make_page() if metrics else None
     if workers > 1:
+        for line in telemetry.check(os.environ)[1]:
+            click.echo(f"chatapp: warning: {line}", err=True)
         return run_workers(context, where, secure=tls is not None)
+    meter = make_meter(page, worker=share_port)
     return run(_serve(settings, host, port, tokens, where, tls, origins, fallback, meter=meter, share_port=share_port))
 
 
@@ -225,7 +230,25 @@ def read_tokens(path: str) -> tuple[Tokens, Path]:
     return TokenFile(Path(path)), Path(path)
 
 
-def make_meter() -> Meter:
+def make_meter(page: Meter | None, *, worker: bool) -> Meter | None:
+    """Return everybody who is to hear of what happens, OpenTelemetry where the environment asks for it.
+
+    Args:
+        page: what counts for Prometheus, where it is wanted.
+        worker: this is one of several processes, whose supervisor has told the operator what cannot be had.
+    """
+    from chatapp.gateway.meter import Meters
+    from chatapp.gateway.telemetry import open_telemetry
+
+    opened, lines = open_telemetry(os.environ, worker=worker)
+    if not worker:
+        for line in lines:
+            click.echo(f"chatapp: warning: {line}", err=True)
+    meters = [meter for meter in (page, opened) if meter is not None]
+    return Meters(*meters) if len(meters) > 1 else next(iter(meters), None)
+
+
+def make_page() -> Meter:
     """Return what counts for Prometheus.
 
     Raises:
