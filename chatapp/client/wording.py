@@ -35,15 +35,13 @@ def seconds(ms: float | None) -> str:
 
 
 def short_seconds(ms: float | None) -> str:
-    """Return a duration in at most five columns, for tables: `.42s`, `1.21s`, `12.3s`, `164s`."""
+    """Return a duration in at most five columns, for tables: `8.4ms`, `420ms`, `1.21s`, `12.3s`, `164s`."""
     if ms is None:
         return DASH
     if ms < 9.95:
         return f"{ms:.1f}ms"
-    if ms < 99.5:
+    if ms < 999.5:
         return f"{ms:.0f}ms"
-    if ms < 995:
-        return f"{ms / 1e3:.2f}s".lstrip("0")
     for limit, places in ((9_995, 2), (99_950, 1)):
         if ms < limit:
             return f"{ms / 1e3:.{places}f}s"
