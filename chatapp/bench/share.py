@@ -24,7 +24,6 @@ from chatapp.bench.request import Observer
 from chatapp.bench.runner import Progress, Run, Runner
 from chatapp.bench.schedule import Load
 from chatapp.bench.workloads import Workload
-from chatapp.clock import MonotonicClock
 from chatapp.errors import ChatappError
 from chatapp.stream.tokens import load_encoding
 from chatapp.timer import PreciseClock
@@ -256,10 +255,13 @@ class Taping:
 
         folder = tempfile.mkdtemp(prefix="chatapp-bench-")
         self.path = str(Path(folder) / "share.tokcast")
-        clock = _Noting()
-        self._recorder = Recorder.open(self.path, clock=clock)
-        self.zero_ns = clock.first_ns
+        self._recorder = Recorder.open(self.path)
         self.observer: Observer = RecordingObserver(self._recorder)
+
+    @property
+    def zero_ns(self) -> int:
+        """The recording's zero, on this worker's monotonic clock."""
+        return self._recorder.zero_ns
 
     @property
     def problem(self) -> str:
@@ -269,14 +271,3 @@ class Taping:
     def close(self) -> None:
         """Seal the file."""
         self._recorder.close()
-
-
-class _Noting(MonotonicClock):
-    """Remembers the first instant it gave: the zero of the recording that was opened with it."""
-
-    first_ns = 0
-
-    def now_ns(self) -> int:
-        now_ns = super().now_ns()
-        self.first_ns = self.first_ns or now_ns
-        return now_ns

@@ -270,3 +270,14 @@ def decode_event(data: Any, line_ns: int) -> Event | BackendInfo | None:  # noqa
             )
         case _:
             return None
+
+
+def encodable(value: Any) -> Any:
+    """Return a JSON-like value whose strings can be written as UTF-8."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {encodable(k): encodable(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [encodable(v) for v in value]
+    return value

@@ -88,7 +88,11 @@ class Recorder:
         """Characters of a text that may hold a secret of a shape, or what a pattern of the user's finds."""
         self._on_problem = on_problem
         self._lanes: dict[str, _Lane] = {}
-        self._quantizer = Quantizer(self._clock.now_ns())
+        self.zero_ns = self._clock.now_ns()
+        """The instant that is 0.0 in the file: of the first request, mark or key. Nothing that was not recorded, such
+        as a warm-up, is waited for in a replay."""
+        self._quantizer = Quantizer(self.zero_ns)
+        self._started = False
         self._next_sync_ns = self._quantizer.line_ns + _SYNC_NS
         self._last = b""
         """A chunk's line that goes out with the next: a kill may lose one line, and a write for two is half a write."""
@@ -138,6 +142,7 @@ class Recorder:
 
     def begin(self, stream: str, request: Request, info: BackendInfo | None = None, *, response_id: str = "") -> None:
         """Write that a request is about to leave on a stream, and what is asked where that is known."""
+        self._start_clock()
         self._settle(stream)
         self._lane(stream).index = 0
         self._refresh_secrets()
@@ -177,6 +182,7 @@ class Recorder:
             if event.at_ns >= self._next_sync_ns:
                 self._sync(event.at_ns)
             return
+        self._started = True
         self._settle(stream)
         self._refresh_secrets()
         if isinstance(event, (Sent, Finished, Failed)):
@@ -298,9 +304,16 @@ class Recorder:
 
     # ------------------------------------------------------------------ lines
 
+    def _start_clock(self) -> None:
+        """Let the file begin now, where it has not begun."""
+        if not self._started:
+            self._started = True
+            self.zero_ns = self._quantizer.line_ns = self._clock.now_ns()
+
     def _lane(self, stream: str) -> _Lane:
         lane = self._lanes.get(stream)
         if lane is None:
+            self._started = True
             lane = self._lanes[stream] = _Lane(stream)
         return lane
 
@@ -317,10 +330,11 @@ class Recorder:
             self._begins_secret = self._redactor.find_beginning()
 
     def _redacted(self, data: Any) -> Any:
-        return self._redactor.value(_encodable(msgspec.to_builtins(data)))
+        return self._redactor.value(codec.encodable(msgspec.to_builtins(data)))
 
     def _line(self, code: str, data: Any, at_ns: int) -> None:
         if not self._stopped:
+            self._start_clock()
             self._put(self._quantizer.step(at_ns)[0], code, _encode(self._redacted(data)))
 
     def _put(self, micros: int, code: str, data: bytes) -> None:
@@ -374,14 +388,3 @@ def _chunks(delta: Delta) -> list[_Chunk]:
         chunks.append(_Chunk(delta.text[start:end], arrival.at_ns, arrival.tokens, arrival.uncertainty_ns))
         start = end
     return chunks
-
-
-def _encodable(value: Any) -> Any:
-    """Return a JSON-like value whose strings can be written as UTF-8."""
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, dict):
-        return {_encodable(k): _encodable(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_encodable(v) for v in value]
-    return value

@@ -124,7 +124,7 @@ def test_a_recording_is_read_piece_by_piece_and_removed(monkeypatch):
         data += piece
     assert data.startswith(b'{"format":"tokcast"')
     assert b'"z"' in data.splitlines()[-1], "it is sealed"
-    assert 0 < outcome.recorded_ns <= outcome.begun_ns
+    assert 0 < outcome.begun_ns <= outcome.recorded_ns, "its zero is the first request, not the opening"
     share.remove(outcome.recording)
     assert not os.path.exists(os.path.dirname(outcome.recording))
 

@@ -1,3 +1,4 @@
+import asyncio
 import gzip
 import hashlib
 import json
@@ -31,6 +32,7 @@ from chatapp.stream.events import (
 )
 
 INFO = BackendInfo("sim:cs3/kimi-k2.6", "CS-3 · Kimi K2.6", "simulated", "cerebras", "kimi-k2.6", "a note", {"x": 1.5})
+S = 1_000_000_000
 HELLO = Request((Message("user", "Hello"),), instructions="Be brief.", temperature=0.5, metadata={"a": "b"})
 
 
@@ -65,6 +67,30 @@ def test_a_recording_holds_what_was_said_and_seals_it(tmp_path):
     before_seal = body[: body.rindex(b"[0.000000")]
     del seal[2]["crc"]  # guards the seal's own line: test_any_flipped_byte_is_noticed
     assert seal == [0.0, "z", {"events": 8, "redacted": 0, "sha256": hashlib.sha256(before_seal).hexdigest()}]
+
+
+def test_the_clock_starts_with_what_is_first_recorded(tmp_path):
+    path = tmp_path / "a.tokcast"
+    clock = VirtualClock(S)
+    with Recorder.open(path, clock=clock) as recorder:
+        asyncio.run(clock.advance(9 * S))  # a warm-up that nobody records, or a reader who thinks
+        recorder.begin("a", HELLO, INFO)
+        assert recorder.zero_ns == 10 * S
+        asyncio.run(clock.advance(2 * S))
+        recorder.begin("b", HELLO, INFO)
+        recorder.record("b", Finished(13 * S))
+    with Recording.open(path) as recording:
+        assert [start.at_ns for start in recording.starts] == [0, 2 * S]
+        assert recording.duration_ns == 3 * S
+
+
+def test_a_chunk_without_its_request_keeps_the_time_since_the_opening(tmp_path):
+    path = tmp_path / "a.tokcast"
+    with Recorder.open(path, clock=VirtualClock(S)) as recorder:
+        recorder.record("a", Delta("x", 3 * S))
+        recorder.begin("a", HELLO)
+        assert recorder.zero_ns == S
+    assert [line[0] for line in lines_of(path)[1:3]] == [2.0, 0.0]
 
 
 def test_a_joined_delta_is_split_back_into_the_chunks_that_arrived(tmp_path):
