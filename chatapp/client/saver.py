@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chatapp.client.conversation import Conversation, Turn
-from chatapp.client.store import Entry, Store, StoreError, is_broken
+from chatapp.client.store import Entry, Store, StoreError, hint_for, is_broken, is_read_only
 from chatapp.stream.events import Channel
 
 INTERVAL_S = 0.1
@@ -187,6 +187,9 @@ class Saver:
                 self._idle.set()
 
     def _write(self) -> None:
+        if self._store is not None and self._store.gone:
+            self.notice = f"the file of saved conversations was removed: this conversation is saved anew in {self.path}"
+            self._replace_file()
         batch = list(self._work)
         try:
             with self._lock:
@@ -198,9 +201,11 @@ class Saver:
             self.problem = f"{exc.message} ({exc.hint})" if exc.hint else exc.message
         except sqlite3.Error as exc:
             _LOG.warning("saving failed: %s", exc)
-            self.problem = f"not saved: {exc}; kept in memory and tried again"
+            self.problem = f"not saved: {exc} ({hint_for(exc)})"
             if is_broken(exc):
                 self._replace_file()
+            elif is_read_only(exc):
+                self._close_file()  # it was opened for reading only; the next try may do better
         except Exception as exc:  # a bug: this thread must live on, and the same work would fail again
             _LOG.exception("saving failed")
             self.problem = f"not saved: {type(exc).__name__}: {exc}"
@@ -223,12 +228,8 @@ class Saver:
         return self._store
 
     def _replace_file(self) -> None:
-        """Close the damaged file, so that the next write sets it aside, and queue the conversation whole."""
-        with self._lock:
-            if self._store is not None:
-                with contextlib.suppress(sqlite3.Error):
-                    self._store.close()
-                self._store = None
+        """Close the file, so that the next write finds it damaged or missing, and queue the conversation whole."""
+        self._close_file()
         conversation = self._conversation
         if conversation is None:
             return
@@ -242,6 +243,13 @@ class Saver:
         self._work.clear()
         self._work.append(work)
         self._wake.set()
+
+    def _close_file(self) -> None:
+        with self._lock:
+            if self._store is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    self._store.close()
+                self._store = None
 
 
 def _head(conversation: Conversation) -> Conversation:

@@ -78,6 +78,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._inode: int | None = None
         self.set_aside: Path | None = None
         """Where the broken file was moved, if it was broken."""
         try:
@@ -90,10 +91,20 @@ class Store:
                 self.set_aside = _set_aside(path)
                 self._db = self._open()
         except (sqlite3.Error, OSError) as exc:
-            raise StoreError(f"saved conversations: {path}: {exc}", hint=_hint(exc)) from None
+            raise StoreError(f"saved conversations: {path}: {exc}", hint=hint_for(exc)) from None
 
     def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
+        try:
+            return self._open_for_writing()
+        except sqlite3.OperationalError as exc:
+            # A log needs a second file beside it. Where none can be made, what is there can still be read.
+            if "unable to open" not in str(exc) or not self.path.exists():
+                raise
+            return self._checked(f"{self.path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+
+    def _checked(self, address: str | Path, *, uri: bool = False) -> sqlite3.Connection:
+        """Connect, and check that the file is ours and whole."""
+        db = sqlite3.connect(address, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False, uri=uri)
         try:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
@@ -102,13 +113,22 @@ class Store:
                 )
             if version and db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise sqlite3.DatabaseError("database disk image is malformed")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _open_for_writing(self) -> sqlite3.Connection:
+        db = self._checked(self.path)
+        try:
             with suppress(sqlite3.OperationalError):  # read-only: reading still works without
                 db.execute("PRAGMA journal_mode = WAL")
                 # NORMAL syncs at checkpoints: a power cut may cost seconds, a killed process costs nothing.
                 db.execute("PRAGMA synchronous = NORMAL")
             db.execute("PRAGMA foreign_keys = ON")
-            if version == 0:
+            if db.execute("PRAGMA user_version").fetchone()[0] == 0:
                 _make_tables(db)
+            self._inode = self.path.stat().st_ino
         except BaseException:
             db.close()
             raise
@@ -117,6 +137,16 @@ class Store:
     def close(self) -> None:
         """Close the file. Idempotent."""
         self._db.close()
+
+    @property
+    def gone(self) -> bool:
+        """Whether the file was deleted or replaced since it was opened: what is written now, nobody will find."""
+        try:
+            return self._inode is not None and self.path.stat().st_ino != self._inode
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
 
     # Writing. Each method is one transaction, or part of the caller's (`transaction`).
 
@@ -270,7 +300,13 @@ def _set_aside(path: Path) -> Path:
     return target
 
 
-def _hint(error: Exception) -> str:
+def is_read_only(error: sqlite3.Error) -> bool:
+    """Whether the file may not be written: opened again later, it may be."""
+    return "readonly" in str(error)
+
+
+def hint_for(error: Exception) -> str:
+    """Return what can be done about an error of the file, in a sentence."""
     text = str(error).lower()
     if "readonly" in text or "permission" in text or "read-only" in text or "unable to open" in text:
         return "check the folder's permissions, or set CHATAPP_DATA_DIR; this chat is not saved"

@@ -138,6 +138,57 @@ def test_a_file_damaged_in_use_is_set_aside_and_the_conversation_saved_whole(sav
     assert list(path.parent.glob("*.broken-*"))
 
 
+def test_a_full_disk_is_said_and_all_is_written_when_there_is_room(saver, path, monkeypatch):
+    class SmallDisk(Store):
+        """A limit on the file's pages gives the same error as a disk without room."""
+
+        pages = 20
+
+        def transaction(self):
+            db = super().transaction()
+            db.execute(f"PRAGMA max_page_count = {self.pages}")
+            return db
+
+    monkeypatch.setattr("chatapp.client.saver.RETRY_S", 0.05)
+    monkeypatch.setattr("chatapp.client.saver.Store", SmallDisk)
+    conversation, turn = begun(saver)
+    saver.append(conversation, turn, "answer", "words " * 50_000)
+    wait_until(lambda: "full" in saver.problem)
+    assert "not saved until there is room" in saver.problem
+    turn.text, turn.outcome = "words " * 50_000, "done"
+    saver.finish(conversation, turn)
+    SmallDisk.pages = 10_000
+    wait_until(lambda: not saver.problem)
+    assert saver.load("c").turns[1].text == "words " * 50_000
+
+
+def test_a_file_that_can_only_be_read_is_tried_again_until_it_can_be_written(saver, path, monkeypatch):
+    monkeypatch.setattr("chatapp.client.saver.RETRY_S", 0.05)
+    Store(path).close()
+    shared = path.with_name(path.name + "-shm")
+    shared.mkdir()  # no log can be kept: as on a read-only disk, also for root
+    begun(saver)
+    wait_until(lambda: "readonly" in saver.problem)
+    assert "CHATAPP_DATA_DIR" in saver.problem
+    shared.rmdir()
+    wait_until(lambda: not saver.problem)
+    assert [entry.title for entry in saver.entries()] == ["hello"]
+
+
+def test_a_file_deleted_in_use_is_made_anew_with_the_whole_conversation(saver, path):
+    conversation, turn = begun(saver)
+    turn.text, turn.outcome = "words", "done"
+    saver.finish(conversation, turn)
+    saver.entries()
+    for file in path.parent.iterdir():
+        file.unlink()
+    second = conversation.add("more", "local")
+    saver.begin(conversation, second)
+    wait_until(lambda: "removed" in saver.notice and not saver.problem)
+    assert [t.prompt for t in saver.load("c").turns.values()] == ["hello", "more"]
+    assert saver.load("c").turns[1].text == "words"
+
+
 def test_a_list_that_cannot_be_read_is_said_and_not_empty(saver, path):
     begun(saver)
     wait_until(saver.entries)

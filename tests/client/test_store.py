@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from chatapp.client.conversation import Conversation
+from chatapp.client.conversation import Conversation, Turn
 from chatapp.client.store import PURGE_AFTER_S, Store, StoreError, new_identity
 from chatapp.errors import UnknownNameError
 
@@ -195,3 +195,46 @@ def test_a_busy_file_is_an_error_that_can_be_tried_again(path, store):
 
 def test_identities_sort_by_time_and_differ():
     assert new_identity() != new_identity()
+
+
+def test_what_cannot_be_written_can_still_be_read(tmp_path):
+    path = tmp_path / "c.db"
+    store = Store(path)
+    with store.transaction():
+        store.save_conversation(Conversation("c", title="hello"))
+        store.save_turn("c", Turn(1, None, "hello", "sim:x", text="words", outcome="done"))
+    store.close()
+    (tmp_path / "c.db-shm").mkdir()  # no log can be kept: as on a read-only disk, also for root
+    store = Store(path)
+    assert [entry.title for entry in store.entries()] == ["hello"]
+    assert store.load("c").turns[1].text == "words"
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        store.transaction()
+    store.close()
+
+
+def test_a_file_that_was_deleted_or_replaced_is_noticed(tmp_path):
+    store = Store(tmp_path / "c.db")
+    assert not store.gone
+    (tmp_path / "c.db").rename(tmp_path / "elsewhere.db")
+    assert store.gone
+    (tmp_path / "c.db").touch()
+    assert store.gone
+    store.close()
+
+
+@pytest.mark.parametrize("size", [100, 4096, 5000, 9000])
+def test_a_truncated_file_is_set_aside_whatever_is_left_of_it(tmp_path, size):
+    path = tmp_path / "c.db"
+    store = Store(path)
+    with store.transaction():
+        store.save_conversation(Conversation("c", title="hello"))
+        store.save_turn("c", Turn(1, None, "hello", "sim:x", text="words " * 5000, outcome="done"))
+    store.close()
+    with path.open("r+b") as file:
+        file.truncate(size)
+    store = Store(path)
+    assert store.set_aside is not None
+    assert store.set_aside.stat().st_size == size
+    assert store.entries() == []
+    store.close()

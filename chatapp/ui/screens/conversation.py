@@ -37,6 +37,8 @@ PANEL_HZ = 8
 
 REDUCED_HZ = 4
 DRAFT_S = 1.0
+SAVING_S = 1.0
+"""How often the saver is asked how it does."""
 
 
 class ConversationScreen(PromptScreen):
@@ -60,6 +62,8 @@ class ConversationScreen(PromptScreen):
         self._draft_timer: Timer | None = None
         self._starters_offered = False
         self._said: set[str] = set()
+        """Problems that the reader has been told of."""
+        self._unsaved = self._told_unsaved = False
 
     # Layout.
 
@@ -85,6 +89,7 @@ class ConversationScreen(PromptScreen):
             prompt.set_prompt(draft)
         rate = REDUCED_HZ if self.session.settings.reduced_motion else PANEL_HZ
         self._meter = self.set_interval(1 / rate, self.refresh_figures, pause=True)
+        self.set_interval(SAVING_S, self.watch_saving)
         self.set_class(not self.session.settings.panel, "-folded")
         if self.session.settings.reasoning:
             self.pane.toggle_reasoning()
@@ -197,11 +202,25 @@ class ConversationScreen(PromptScreen):
         else:
             view = panel_view(exchange)
         self.query_one(MetricsPanel).show(view)
-        problem = self.session.saver.problem or self.session.saver.notice or self.session.recording_problem
-        if problem and problem not in self._said:
-            self._said.add(problem)
-            self.pane.add_notice(sanitize_line(problem), kind="warning")
-            self.refresh_state()
+
+    def watch_saving(self) -> None:
+        """Say what keeps the conversation from being saved, and when that is over; not in the middle of an answer."""
+        saver = self.session.saver
+        unsaved = bool(saver.problem)
+        if unsaved != self._unsaved:
+            self._unsaved = unsaved
+            self.query_one("#top", Static).update(self._top_line())
+        if self.streaming:
+            return
+        for problem in filter(None, (saver.problem, saver.notice, self.session.recording_problem)):
+            if problem not in self._said:
+                self._said.add(problem)
+                self.say(problem, kind="warning")
+                self.query_one("#top", Static).update(self._top_line())
+        if self._told_unsaved and not unsaved:
+            self.say("saved again: nothing is missing")
+            self._said &= {saver.notice, self.session.recording_problem}  # a problem that comes back is said again
+        self._told_unsaved = unsaved
 
     # The prompt.
 
@@ -263,6 +282,7 @@ class ConversationScreen(PromptScreen):
             self.prompt_box.set_prompt(turn.prompt)
         self.refresh_figures()
         self.refresh_state()
+        self.watch_saving()
 
     def _offer_starters(self) -> None:
         """Say that no bundled answer fits, and let the digits choose a starter, as on the first screen."""

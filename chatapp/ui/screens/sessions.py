@@ -67,6 +67,9 @@ class SessionsScreen(Picker):
             self.query_one("#picker-hint", Static).update(f"{exc.message}  {exc.hint}")
             return
         self.show_items([_item(entry) for entry in entries])
+        trouble = self._saver.problem or self._saver.notice
+        if trouble and not self._deleted:
+            self.query_one("#picker-hint", Static).update(f"{sanitize_line(trouble)}\n{_HINT}")
 
     def action_delete(self) -> None:
         """Delete the conversation under the cursor; it can be brought back."""

@@ -387,3 +387,45 @@ async def test_the_pane_is_the_one_made_for_speed(make_app):
     async with app.run_test(size=SIZE) as pilot:
         screen = await settle(pilot)
         assert isinstance(screen.pane, StreamPane)
+
+
+async def test_what_keeps_a_chat_from_being_saved_is_said_after_the_answer_and_so_is_its_end(make_app, clock):
+    app = make_app([paced(TEXT, start_ns=clock.now, ttft_ms=1, tps=900)], hold=True)
+    app.session.saver.enabled = False  # what it says here is this test's
+    async with app.run_test(size=(110, 40)) as pilot:
+        await pilot.pause()
+        screen = app.screen
+        screen.prompt_box.text = "hello"
+        await pilot.press("enter")
+        await pilot.pause(0.1)
+        app.session.saver.problem = "not saved: database or disk is full (make room)"
+        screen.watch_saving()
+        await pilot.pause()
+        assert "not saved" in shown(screen).splitlines()[0]
+        assert "database or disk is full" not in shown(screen)  # not in the middle of an answer
+        app.session.link.connections[0].gate.set()
+        await app.workers.wait_for_complete()
+        await settle(pilot)
+        text = " ".join(shown(screen).split())
+        assert text.index("database or disk is full (make room)") > text.index("A short answer, told")
+        app.session.saver.problem = ""
+        screen.watch_saving()
+        await settle(pilot)
+        assert "not saved" not in shown(screen).splitlines()[0]
+        assert "saved again: nothing is missing" in shown(screen)
+
+
+async def test_the_list_of_conversations_says_when_the_file_was_damaged(make_app, tmp_path):
+    app = make_app()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "conversations.db").write_bytes(b"\x7fgarbage" * 999)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        await pilot.press("ctrl+o")
+        await pilot.pause(0.3)
+        assert "was damaged; it is kept as" in str(app.screen.query_one("#picker-hint").render())
+        await pilot.press("escape")
+        await send(pilot, "hello")
+        await app.workers.wait_for_complete()
+        assert [entry.title for entry in app.session.saver.entries()] == ["hello"]
+    assert len(list((tmp_path / "data").glob("*.broken-*"))) == 1
