@@ -1,19 +1,22 @@
 """What the gateway costs and holds under load, beside a plain relay with the library's defaults in the same run.
 
     python -m tests.benchmarks.gateway [--only NAME] [--loop uvloop|asyncio] [--streams N] [--seconds S] [--json FILE]
+    python -m tests.benchmarks.gateway --soak MINUTES [--streams N] [--json FILE]
 
 Server and load run in processes of their own, pinned to a core each. Rows:
 
 * streams: N streams of 20 tok/s each; the server's share of its core, added latency (stamp before encoding, clock after
   reading), what was lost or came out of order
 * flood: one stream as fast as it is taken, through our client: tokens and frames per second
+* frames: one stream with a frame for each chunk, nothing joined: frames per second, and the ratio to the plain relay
 * idle: memory of an idle connection, handshakes per second
 * stalled: memory held for a client that reads nothing, and when it is dropped
+* overtaking: how late a cancel's end, an error and a completion reach a client of 5 kB/s that has text waiting
 * cancel: from a client's reset to the closed upstream
 * shutdown: 200 streams, from the signal to the last close frame
 * ttft: what gateway and client add to the first token of an upstream that answers at once
 
-Prints {"schema", "environment", "rows"}.
+Prints {"schema", "environment", "rows"}. `--soak` is `tests.benchmarks.gateway_soak`.
 """
 
 from __future__ import annotations
@@ -39,8 +42,8 @@ from chatapp.gateway.child import run
 from chatapp.redaction import Secret
 from chatapp.stream.events import Delta, Message
 from chatapp.stream.statistics import percentile
-from tests.benchmarks.gateway_load import create, open_sinks, stalled
-from tests.benchmarks.gateway_server import TOKEN
+from tests.benchmarks.gateway_load import Counter, SlowReader, create, masked, open_sinks, stalled
+from tests.benchmarks.gateway_server import BACKLOG_S, TOKEN
 
 SCHEMA = "chatapp.gateway-benchmark/1"
 RATE = 20
@@ -173,6 +176,49 @@ async def flood(server: Server, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+async def frames(server: Server, options: argparse.Namespace) -> dict[str, Any]:
+    """One stream, a frame for each chunk, read by a client that costs next to nothing. The best of three."""
+    count, best = 200_000, {"frames_per_s": 0}
+    for _ in range(3):
+        request = create(f"flood:{count}", count)
+        before, begun = server.cpu_s(), time.monotonic()
+        _transport, counter = await asyncio.get_running_loop().create_connection(
+            lambda request=request: Counter(server.port, request, count), "127.0.0.1", server.port
+        )
+        await counter.ended
+        wall, cpu = time.monotonic() - begun, server.cpu_s() - before
+        counter.transport.abort()
+        row = {
+            "frames_per_s": round(counter.frames / wall),
+            "chunks_per_frame": round(count / counter.frames, 2),
+            "server_us_per_frame": round(1e6 * cpu / counter.frames, 2),
+        }
+        best = max(best, row, key=lambda row: row["frames_per_s"])
+    return best
+
+
+async def overtaking(server: Server, options: argparse.Namespace) -> dict[str, Any]:
+    """Ends at a reader of 5 kB/s. A cancel is timed from its sending, the others from the upstream's end."""
+    ends = {"cancel": "response.incomplete", "error": "response.ending", "completion": "response.ending"}
+    models = {"cancel": "flood:10000000", "error": "breaks", "completion": "ends"}
+    row: dict[str, Any] = {"reads_bytes_per_s": SlowReader.RATE, "trials": options.trials}
+    for kind, model in models.items():
+        late = []
+        for _ in range(options.trials):
+            with SlowReader(server.port, create(model, 10_000_000, compact=True)) as reader:
+                if kind == "cancel":
+                    await asyncio.to_thread(reader.read_for, BACKLOG_S)
+                    since_ns = time.monotonic_ns()
+                    reader.send(masked(b'{"type":"response.cancel"}'))
+                    found_ns = await asyncio.to_thread(reader.read_until, ends[kind])
+                else:
+                    found_ns = await asyncio.to_thread(reader.read_until, ends[kind])
+                    since_ns = int(server.line("ended"))
+            late.append((found_ns - since_ns) / 1e6)
+        row |= {f"{kind}_p50_ms": round(sorted(late)[len(late) // 2]), f"{kind}_max_ms": round(max(late))}
+    return row
+
+
 async def idle(server: Server, options: argparse.Namespace) -> dict[str, Any]:
     """Connections that say nothing."""
     count = options.connections
@@ -272,12 +318,18 @@ Measure = Callable[[Server, argparse.Namespace], Awaitable[dict[str, Any]]]
 ROWS: dict[str, tuple[Measure, tuple[str, ...]]] = {
     "streams": (many_streams, ("gateway", "plain")),
     "flood": (flood, ("gateway",)),
+    "frames": (frames, ("gateway", "plain")),
     "idle": (idle, ("gateway", "plain")),
     "stalled": (stall, ("gateway", "plain")),
+    "overtaking": (overtaking, ("gateway",)),
     "cancel": (cancel, ("gateway",)),
     "shutdown": (shutdown, ("gateway", "plain")),
     "ttft": (ttft, ("gateway",)),
 }
+
+
+OPTIONS = {("frames", "gateway"): ("--unjoined",)}
+"""What a server is told for a row."""
 
 
 def main() -> None:
@@ -289,8 +341,15 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=1000)
     parser.add_argument("--connections", type=int, default=5000)
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--trials", type=int, default=5, help="of each kind of end, in `overtaking`")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="hold all streams with faults at random instead")
     parser.add_argument("--json", default="-")
     options = parser.parse_args()
+    if options.soak is not None:
+        from tests.benchmarks.gateway_soak import soak
+
+        soak(options.soak, options.streams, json_file=options.json)
+        return
     if (os.cpu_count() or 1) > 1:
         os.sched_setaffinity(0, {1})
     rows = []
@@ -299,9 +358,12 @@ def main() -> None:
         for kind in kinds:
             if options.kind not in (None, kind):
                 continue
-            with serving(kind, options.loop) as server:
+            with serving(kind, options.loop, *OPTIONS.get((name, kind), ())) as server:
                 figures = run(measure(server, options))
             rows.append({"row": name, "server": kind, "loop": options.loop, **figures})
+            ours = next((row for row in rows if row["row"] == "frames"), rows[0])
+            if (name, kind) == ("frames", "plain") and ours["server"] == "gateway":
+                ours["ratio_to_plain"] = round(ours["frames_per_s"] / figures["frames_per_s"], 2)
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     text = json.dumps({"schema": SCHEMA, "environment": environment(), "rows": rows}, indent=1)
     if options.json == "-":

@@ -13,6 +13,7 @@ import re
 import socket
 import time
 from array import array
+from collections.abc import Iterator
 from typing import cast
 
 import msgspec
@@ -42,11 +43,13 @@ def masked(payload: bytes, opcode: int = 1) -> bytes:
     return bytes((0x80 | opcode,)) + length + b"\0\0\0\0" + payload
 
 
-def create(model: str, tokens: int, *, prompt: str = "x", stream_id: str | None = None) -> bytes:
+def create(model: str, tokens: int, *, prompt: str = "x", stream_id: str | None = None, compact: bool = False) -> bytes:
     """Return the frame that asks for an answer."""
     event = {"type": "response.create", "model": model, "input": prompt, "max_output_tokens": tokens}
     if stream_id is not None:
         event["stream_id"] = stream_id
+    if compact:
+        event["compact"] = True
     return masked(msgspec.json.encode(event))
 
 
@@ -129,6 +132,60 @@ class Sink(asyncio.Protocol):
             self.ended.set_result(None)
 
 
+class Counter(asyncio.Protocol):
+    """One connection that counts frames of text and answers pings, at the cost of their heads.
+
+    Args:
+        port: of the server.
+        request: sent when the handshake is done.
+        count: chunks after which it has ended; what follows is the counting of their tokens for the final figures.
+    """
+
+    def __init__(self, port: int, request: bytes, count: int) -> None:
+        self.frames = 0
+        self._left = count
+        self.ended = asyncio.get_running_loop().create_future()
+        self._port = port
+        self._request = request
+        self._open = False
+        self._rest = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        transport.write(handshake(self._port))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._open:
+            assert data.startswith(b"HTTP/1.1 101"), data[:200]
+            data = data.partition(b"\r\n\r\n")[2]
+            self._open = True
+            self.transport.write(self._request)
+        data = self._rest + data
+        at, whole = 0, len(data)
+        while whole - at >= 4:
+            size, head = data[at + 1], 2
+            if size == 126:
+                size, head = data[at + 2] << 8 | data[at + 3], 4
+            elif size == 127:
+                size, head = int.from_bytes(data[at + 2 : at + 10], "big"), 10
+            end = at + head + size
+            if end > whole:
+                break
+            if data[at] == 0x89:
+                self.transport.write(masked(data[at + head : end], 10))
+            elif data.startswith(_DELTA, at + head):
+                self.frames += 1
+                self._left -= data.count(b"],[", at + head, end) + 1
+                if self._left == 0:
+                    self.ended.set_result(None)
+            at = end
+        self._rest = data[at:]
+
+
 async def open_sinks(
     port: int, requests: list[bytes | None], late_us: array[float], *, at_once: int = 50
 ) -> list[Sink]:
@@ -158,3 +215,67 @@ def stalled(port: int, request: bytes, *, receive_buffer: int = 4096) -> socket.
         answer += sock.recv(1)
     sock.sendall(request)
     return sock
+
+
+class SlowReader:
+    """A connection read at a constant rate, which answers pings when it has read them. Blocks: for a thread.
+
+    Args:
+        port: of the server.
+        request: sent at once.
+    """
+
+    RATE = 5_000
+    """Bytes per second."""
+    _STEP_S = 0.01
+
+    def __init__(self, port: int, request: bytes) -> None:
+        self._sock = stalled(port, request, receive_buffer=2048)
+        self._buffer = bytearray()
+        self._due_s = time.monotonic()
+
+    def __enter__(self) -> SlowReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sock.close()
+
+    def send(self, data: bytes) -> None:
+        """Send."""
+        self._sock.sendall(data)
+
+    def read_for(self, seconds: float) -> None:
+        """Read for so long."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            list(self._frames())
+
+    def read_until(self, kind: str) -> int:
+        """Read until a whole event of a kind has come; return when, in ns of the monotonic clock."""
+        wanted = f'{{"type":"{kind}"'.encode()
+        while True:
+            for payload in self._frames():
+                if payload.startswith(wanted):
+                    return time.monotonic_ns()
+
+    def _frames(self) -> Iterator[bytes]:
+        """Read one step's bytes and yield the frames that are whole by then."""
+        self._due_s += self._STEP_S
+        time.sleep(max(0.0, self._due_s - time.monotonic()))
+        got = self._sock.recv(int(self.RATE * self._STEP_S))
+        if not got:
+            raise RuntimeError("the server has closed")
+        buffer = self._buffer
+        buffer += got
+        while len(buffer) >= 4:
+            size, head = buffer[1], 2
+            if size == 126:
+                size, head = int.from_bytes(buffer[2:4], "big"), 4
+            if len(buffer) < head + size:
+                return
+            opcode, payload = buffer[0] & 0x0F, bytes(buffer[head : head + size])
+            del buffer[: head + size]
+            if opcode == 9:
+                self.send(masked(payload, 10))
+            else:
+                yield payload

@@ -3,11 +3,13 @@
     python -m tests.benchmarks.gateway_server gateway|plain [--cpu N] [--loop uvloop|asyncio]
 
 `gateway` is ours with scripted backends behind it: `paced:RATE` (tokens per second, one chunk each), `flood:COUNT`
-(as fast as they are taken), `instant` (one chunk at once) and `silent`. `plain` is what one writes in an afternoon with
-the library's defaults: websockets' `serve`, one task and one JSON text frame per token, no joining.
+(as fast as they are taken), `instant` (one chunk at once), `silent`, and `ends` and `breaks`, which have text waiting
+for a slow reader when they end, or fail. `plain` is what one writes in an afternoon with the library's defaults:
+websockets' `serve`, one task and one JSON text frame per token, no joining.
 
-Both pace all their streams by one clock, so that the paced source costs both the same. Prints the port, and a line
-`closed NANOSECONDS` for each upstream that was closed early.
+With `--unjoined` the gateway joins nothing: a frame for each chunk, in a window of 4 MiB. Both pace all their streams
+by one clock, so that the paced source costs both the same. Prints the port, a line `closed NANOSECONDS` for each
+upstream that was closed early, and `ended NANOSECONDS` at the end of an `ends` or `breaks`.
 """
 
 from __future__ import annotations
@@ -21,14 +23,19 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator
 
+from chatapp.gateway import outbox
 from chatapp.gateway.access import Access
 from chatapp.gateway.child import run
+from chatapp.gateway.peer import Limits
 from chatapp.gateway.server import Gateway
-from chatapp.stream.events import BackendInfo, Delta, Event, Finished, Request, Sent, Usage
+from chatapp.stream.events import BackendInfo, Delta, Event, Failed, Finished, Request, Sent, Usage
 
 TOKEN = "benchmark-token-0123456789"
 TEXT = " token"
 STEP_S = 0.001
+BACKLOG = 6_000
+"""Tokens that `ends` and `breaks` have written before their end: 36 kB, which nobody at 5 kB/s has read by then."""
+BACKLOG_S = 3.0
 
 dumps = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -94,6 +101,15 @@ class Source:
             elif self._kind == "flood":
                 for _ in range(count):
                     yield Delta(TEXT, time.monotonic_ns(), tokens=1)
+            elif self._kind in ("ends", "breaks"):
+                for _ in range(BACKLOG // 20):
+                    yield Delta(TEXT * 20, time.monotonic_ns(), tokens=20)
+                    await asyncio.sleep(BACKLOG_S / BACKLOG * 20)
+                finished = True
+                print(f"ended {time.monotonic_ns()}", flush=True)
+                if self._kind == "breaks":
+                    yield Failed(time.monotonic_ns(), "server_error", "it broke")
+                    return
             elif self._kind == "instant":
                 yield Delta(TEXT, time.monotonic_ns(), tokens=1)
             else:
@@ -112,7 +128,7 @@ class Source:
         """Nothing to close."""
 
 
-async def serve_gateway() -> None:
+async def serve_gateway(limits: Limits) -> None:
     """Serve our gateway."""
     pacer = Pacer()
     pacer.start()
@@ -120,7 +136,7 @@ async def serve_gateway() -> None:
     async def models() -> list:
         return []
 
-    gateway = Gateway(lambda name: Source(name, pacer), models, Access(TOKEN, loopback=True))
+    gateway = Gateway(lambda name: Source(name, pacer), models, Access(TOKEN, loopback=True), limits=limits)
     await gateway.listen("127.0.0.1", 0)
     await until_told(gateway.port)
     await gateway.aclose()
@@ -180,12 +196,16 @@ def main() -> None:
     parser.add_argument("kind", choices=("gateway", "plain"))
     parser.add_argument("--cpu", type=int)
     parser.add_argument("--loop", choices=("uvloop", "asyncio"), default="uvloop")
+    parser.add_argument("--unjoined", action="store_true", help="a frame for each chunk, of `gateway`")
     parser.add_argument("--quiet", action="store_true", help="do not say which upstreams are closed early")
     options = parser.parse_args()
     Source.told = not options.quiet
+    if options.unjoined:
+        outbox.TICK_NS = 0
     if options.cpu is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {options.cpu})
-    main_task = serve_gateway() if options.kind == "gateway" else serve_plain()
+    limits = Limits(window=4 << 20, send_buffer=1 << 20) if options.unjoined else Limits()
+    main_task = serve_gateway(limits) if options.kind == "gateway" else serve_plain()
     if options.loop == "uvloop":
         run(main_task)
     else:

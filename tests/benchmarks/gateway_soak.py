@@ -132,29 +132,34 @@ class Soak:
         return row
 
 
-def main() -> None:
+def soak(minutes: float, streams: int, *, seed: int = 7, json_file: str = "-") -> None:
     """Soak and print."""
+    if (os.cpu_count() or 1) > 1:
+        os.sched_setaffinity(0, {1})
+    with serving("gateway", "uvloop", "--quiet") as server:
+        rows = run(Soak(server, streams, seed).run(minutes))
+    report = {
+        "schema": "chatapp.gateway-soak/1",
+        "environment": environment(),
+        "minutes": minutes,
+        "rows": rows,
+    }
+    text = json.dumps(report, indent=1)
+    if json_file == "-":
+        print(text)
+    else:
+        Path(json_file).write_text(text + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Read the options and soak."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--streams", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--json", default="-")
     options = parser.parse_args()
-    if (os.cpu_count() or 1) > 1:
-        os.sched_setaffinity(0, {1})
-    with serving("gateway", "uvloop", "--quiet") as server:
-        rows = run(Soak(server, options.streams, options.seed).run(options.minutes))
-    report = {
-        "schema": "chatapp.gateway-soak/1",
-        "environment": environment(),
-        "minutes": options.minutes,
-        "rows": rows,
-    }
-    text = json.dumps(report, indent=1)
-    if options.json == "-":
-        print(text)
-    else:
-        Path(options.json).write_text(text + "\n", encoding="utf-8")
+    soak(options.minutes, options.streams, seed=options.seed, json_file=options.json)
 
 
 if __name__ == "__main__":
