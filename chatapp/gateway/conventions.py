@@ -20,6 +20,7 @@ from typing import NamedTuple
 from chatapp.gateway.meter import Ended
 from chatapp.stream.answer import Answer
 from chatapp.stream.events import BackendInfo
+from chatapp.stream.figures import Figures
 from chatapp.text.sanitize import sanitize_line
 
 Attributes = dict[str, str | bool | int | float | list[str]]
@@ -130,11 +131,11 @@ def common(ended: Ended) -> Attributes:
     return attributes
 
 
-def describe(ended: Ended) -> Attributes:
+def describe(ended: Ended, figures: Figures) -> Attributes:
     """Return the attributes of the span alone."""
     answer, request, usage = ended.answer, ended.request, ended.answer.usage
     finished, sent = answer.finished, answer.sent
-    ttft_ms = answer.final().ttft_ms
+    ttft_ms = figures.ttft_ms
     found: dict[str, str | bool | int | float | list[str] | None] = {
         "error.type": error_type(answer),
         "gen_ai.conversation.id": ended.conversation_id,
@@ -158,7 +159,7 @@ def describe(ended: Ended) -> Attributes:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def observe(ended: Ended) -> list[Observation]:
+def observe(ended: Ended, figures: Figures) -> list[Observation]:
     """Return what the instruments are told.
 
     Tokens are those that the server counted: where it did not say, nothing is. As the conventions have it, the two
@@ -171,7 +172,6 @@ def observe(ended: Ended) -> list[Observation]:
     if usage is not None:
         counts = (("input", usage.input_tokens), ("output", usage.output_tokens))
         found += [Observation(TOKENS, n, {"gen_ai.token.type": kind}) for kind, n in counts if n is not None]
-    figures = answer.final()
     if figures.ttft_ms is not None:
         found.append(Observation(FIRST_CHUNK, figures.ttft_ms / 1e3, {}))
     if answer.outcome in ("done", "length"):

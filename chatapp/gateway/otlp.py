@@ -90,27 +90,30 @@ class OtlpMeter(NoMeter):
             self._shutdowns.append(tracers.shutdown)
 
     def ended(self, ended: Ended) -> None:
-        """Make the span and the observations of an answer: 0.1 ms, and what counting its tokens takes."""
+        """Make the span and the observations of an answer: 0.3 ms of one of 20 chunks, 1.5 ms of 5,000."""
         shared = conventions.common(ended)
         # One offset for the whole answer: its length is the monotonic clock's, whatever happens to the other.
         offset_ns = time.time_ns() - time.monotonic_ns()
         context = _PROPAGATOR.extract(ended.trace)
+        figures = ended.answer.final()
         if self._tracer is not None:
-            context = self._trace(self._tracer, ended, shared, context, offset_ns)
+            context = self._trace(
+                self._tracer, ended, {**shared, **conventions.describe(ended, figures)}, context, offset_ns
+            )
         if self._instruments:
-            for histogram, value, beside in conventions.observe(ended):
+            for histogram, value, beside in conventions.observe(ended, figures):
                 self._instruments[histogram.name].record(value, {**shared, **beside}, context=context)
 
     def _trace(
-        self, tracer: Tracer, ended: Ended, shared: conventions.Attributes, parent: Context, offset_ns: int
+        self, tracer: Tracer, ended: Ended, attributes: conventions.Attributes, parent: Context, offset_ns: int
     ) -> Context:
         """Make a span; return the context in which exemplars find it."""
         answer = ended.answer
         span = tracer.start_span(
-            f"{conventions.OPERATION} {shared['gen_ai.request.model']}",
+            f"{conventions.OPERATION} {attributes['gen_ai.request.model']}",
             parent,
             SpanKind.CLIENT,
-            {**shared, **conventions.describe(ended)},
+            attributes,
             start_time=conventions.started_ns(ended) + offset_ns,
         )
         if len(answer.timeline):
@@ -184,7 +187,7 @@ def make_resource(*, worker: bool) -> Resource:
 
 
 def collector(signal: str) -> str:
-    """Return where a signal goes, as host and port: a path or a user in the URL may hold a key."""
+    """Return where a signal goes, as host and port: what an operator knows it by."""
     names = (f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
     url = next((value for name in names if (value := os.environ.get(name))), "http://localhost:4318")
     host, port = host_and_port(url)
