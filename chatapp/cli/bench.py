@@ -49,14 +49,13 @@ def bench(json_file: str | None, csv_file: str | None, yes: bool, **options: Any
     import asyncio
 
     from chatapp.bench.plan import carry_out
-    from chatapp.cli.output import check_output
+    from chatapp.cli.output import check_distinct, check_output, check_recording
     from chatapp.config import load_settings
-    from chatapp.errors import UsageError
 
     for name in (json_file, csv_file):
         check_output(name)
-    if json_file == csv_file == "-":
-        raise UsageError("--json and --csv cannot both go to standard output", hint="name a file for one of them")
+    check_recording(options["record_file"])
+    check_distinct(json=json_file, csv=csv_file, record=options["record_file"])
     settings = load_settings()
     plan = make_plan(settings, options)
     agree_to_cost(plan, settings, yes=yes)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from chatapp.cli import opening
+from chatapp.cli.output import check_recording
 from chatapp.cli.splash import Splash
 from chatapp.config import Settings, load_settings
 from chatapp.errors import UnknownNameError, UsageError
@@ -26,7 +27,7 @@ PROMPT_LIMIT = 5_000_000
 @click.option("--model", metavar="ID", help="the model to ask of --base-url")
 @click.option("--system", metavar="NAME", help="system prompt, a file in prompts/systems")
 @click.option("--gateway", metavar="URL", help="a gateway that runs already: ws://HOST:PORT/v1/responses")
-@click.option("--record", metavar="FILE", type=click.Path(dir_okay=False), help="record what happens to FILE")
+@click.option("--record", metavar="FILE", help="record what happens to FILE")
 @click.option(
     "--resume", metavar="[ID]", is_flag=False, flag_value="", default=None, help="go on with a saved conversation"
 )
@@ -52,6 +53,7 @@ def chat(  # noqa: PLR0913, PLR0917 - one argument for each option
     no_save: bool,
 ) -> int:
     """Chat with a backend and see its speed."""
+    check_recording(record)
     settings = load_settings()
     if prompt is not None:
         prompt = _read_prompt(prompt)

@@ -77,8 +77,10 @@ def compare(backends: tuple[str, ...], prompt: str | None, prompt_file: str | No
 
 def _on_screen(settings: Settings, names: list[str], prompt: str, options: dict[str, Any]) -> int:
     from chatapp.cli.chat import check_backend
+    from chatapp.cli.output import check_recording
 
     opening.require_terminal()
+    check_recording(options["record"])
     seed = options["seed"] if options["seed"] is not None else settings.seed
     link = opening.start_link(options["gateway"], pace=options["pace"], load=options["load"], seed=seed)
     if options["gateway"] is None:

@@ -17,7 +17,7 @@ from chatapp.bench.plan import RecordingObserver, price_of, stopping_on_interrup
 from chatapp.bench.request import Observer
 from chatapp.bench.workloads import Workload, single_prompt
 from chatapp.cli.opening import read_system
-from chatapp.cli.output import check_output, write_output
+from chatapp.cli.output import check_distinct, check_output, check_recording, write_output
 from chatapp.compare import report
 from chatapp.compare.contest import Contest, Contestant, MeasuredRun, distinct_names
 from chatapp.config import Settings
@@ -40,8 +40,8 @@ def run_headless(settings: Settings, names: list[str], prompt: str, options: dic
     files = {kind: options[f"{kind}_file"] for kind in KINDS}
     for target in files.values():
         check_output(target)
-    if list(files.values()).count("-") > 1:
-        raise UsageError("only one report can go to standard output", hint="name a file for the other")
+    check_recording(options["record"])
+    check_distinct(**files, record=options["record"])
     if options["gateway"] is not None:
         raise UsageError("--gateway is for the screen: without one, requests leave from here", hint="leave it out")
     workload = single_prompt(prompt, output_tokens=options["max_tokens"])

@@ -19,9 +19,10 @@ def doctor(json_file: str | None) -> int:
 async def _examine(json_file: str | None) -> int:
     import msgspec
 
-    from chatapp.cli.output import write_output
+    from chatapp.cli.output import check_output, write_output
     from chatapp.doctor import SCHEMA, Check, examine
 
+    check_output(json_file)
     found: list[Check] = []
     group = ""
     async for check in examine():

@@ -15,7 +15,7 @@ import click
 def record(file: str | None, backend: str | None, script_file: str | None, source: str | None) -> int:
     """Chat, and keep every arrival in FILE (default: a new file in the data folder)."""
     from chatapp.cli.opening import default_backend, open_session, require_terminal, run_app, start_link
-    from chatapp.cli.output import check_output
+    from chatapp.cli.output import check_output, check_recording
     from chatapp.config import load_settings
     from chatapp.errors import UsageError
 
@@ -26,7 +26,9 @@ def record(file: str | None, backend: str | None, script_file: str | None, sourc
         return _draft(Path(source), script_file)
     require_terminal()
     settings = load_settings()
-    target = Path(file).expanduser() if file else _new_file()
+    if file is not None:
+        check_recording(file)
+    target = Path(file) if file else _new_file()
     link = start_link(None, seed=settings.seed)
     session = open_session(link(), settings, backend=backend or default_backend(settings))
     session.start_recording(target)
@@ -42,7 +44,9 @@ def _new_file() -> Path:
 
     from chatapp.config import data_folder
 
-    return data_folder() / "recordings" / f"{datetime.now():%Y-%m-%d-%H%M%S}.tokcast"
+    folder = data_folder() / "recordings"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{datetime.now():%Y-%m-%d-%H%M%S}.tokcast"
 
 
 def _draft(source: Path, script_file: str) -> int:

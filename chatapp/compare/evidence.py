@@ -95,15 +95,19 @@ def prepare(folder: Path) -> None:
     """Create the folder, before anything is measured.
 
     Raises:
-        UsageError: it holds something already, or cannot be created.
+        UsageError: it holds something already, or cannot be created: only the last folder of a path is.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         if any(folder.iterdir()):
             raise UsageError(f"{folder}: is not empty; evidence is never overwritten", hint="name a new folder")
         probe = folder / MANIFEST
         probe.touch()
         probe.unlink()
+    except FileNotFoundError:
+        raise UsageError(
+            f"{folder}: the folder {str(folder.parent)!r} does not exist", hint="create it, or name another"
+        ) from None
     except OSError as exc:
         raise UsageError(f"{folder}: cannot be written: {exc.strerror or exc}", hint="name another folder") from None
 

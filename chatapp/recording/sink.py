@@ -48,11 +48,14 @@ def open_sink(path: Path) -> Sink:
     """Create a recording's file.
 
     Raises:
-        UsageError: it exists and holds something, or cannot be created.
+        UsageError: it exists and holds something, or cannot be created; a folder is never made for it.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path}: the folder {str(path.parent)!r} does not exist", hint="create it, or name another"
+        ) from None
     except OSError as exc:
         raise UsageError(f"{path}: cannot be written: {exc.strerror or exc}", hint="choose another file") from None
     status = os.fstat(fd)

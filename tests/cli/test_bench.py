@@ -96,7 +96,7 @@ def test_when_everything_failed_the_exit_code_says_so(backend, capsys):
         (["--max-cost", "-1"], "--max-cost must be a number of at least 0, not -1"),
         (["--max-ttft", "nan"], "--max-ttft must be a number of at least 0, not nan"),
         (["--cooldown", "-1"], "--cooldown must be a number of at least 0, not -1"),
-        (["--json", "-", "--csv", "-"], "cannot both go to standard output"),
+        (["--json", "-", "--csv", "-"], "--json and --csv both go to standard output"),
     ],
 )
 def test_wrong_use_is_refused_before_anything_is_asked(backend, capsys, args, message):

@@ -134,7 +134,7 @@ def test_a_system_prompt_reaches_every_backend(backends):
         (["--json", "/no/such/folder/x.json"], {}, "does not exist"),
         (["--csv", "/proc/version"], {}, "may not be written"),
         (["--html", "/"], {}, "is a folder"),
-        (["--json", "-", "--csv", "-"], {}, "only one report"),
+        (["--json", "-", "--csv", "-"], {}, "--json and --csv both go to standard output"),
         (["--timeout", "0"], {}, "--timeout must be a number of at least 0.001"),
         (["--timeout", "nan"], {}, "--timeout"),
         (["--cooldown", "-1"], {}, "--cooldown"),

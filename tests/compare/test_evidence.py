@@ -219,6 +219,9 @@ async def test_no_secret_is_in_it(tmp_path):
 
 
 def test_a_folder_is_never_overwritten(tmp_path):
+    with pytest.raises(UsageError, match=r"the folder '.*/a' does not exist"):
+        prepare(tmp_path / "a/b")
+    (tmp_path / "a").mkdir()
     prepare(tmp_path / "a/b")
     (tmp_path / "a/b/x").touch()
     with pytest.raises(UsageError, match="is not empty"):

@@ -11,7 +11,7 @@ from chatapp.recording.sink import StreamSink, open_sink
 
 
 def test_a_line_is_in_the_file_as_soon_as_it_is_written(tmp_path):
-    path = tmp_path / "new" / "folder" / "a.tokcast"
+    path = tmp_path / "a.tokcast"
     sink = open_sink(path)
     sink.write(b"one\n")
     assert path.read_bytes() == b"one\n"
@@ -105,6 +105,13 @@ def test_a_stream_gets_all_and_stays_open():
     sink.close()
     assert stream.getvalue() == b"one\n"
     assert sink.digest() == hashlib.sha256(b"one\n").hexdigest()
+
+
+def test_a_folder_is_not_made_for_a_recording(tmp_path):
+    with pytest.raises(UsageError, match=r"the folder '.*/new' does not exist") as caught:
+        open_sink(tmp_path / "new" / "a.tokcast")
+    assert "create it" in caught.value.hint
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_file_that_holds_something_is_refused(tmp_path):
