@@ -9,7 +9,8 @@ websockets' `serve`, one task and one JSON text frame per token, no joining.
 
 With `--unjoined` the gateway joins nothing: a frame for each chunk, in a window of 4 MiB. Both pace all their streams
 by one clock, so that the paced source costs both the same. Prints the port, a line `closed NANOSECONDS` for each
-upstream that was closed early, and `ended NANOSECONDS` at the end of an `ends` or `breaks`.
+upstream that was closed early, and `ended NANOSECONDS` at the end of an `ends` or `breaks`. `OTEL_...` variables
+have it report to OpenTelemetry, as they do `chatapp gateway`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from chatapp.gateway.access import Access
 from chatapp.gateway.child import run
 from chatapp.gateway.peer import Limits
 from chatapp.gateway.server import Gateway
+from chatapp.gateway.telemetry import open_telemetry
 from chatapp.stream.events import BackendInfo, Delta, Event, Failed, Finished, Request, Sent, Usage
 
 TOKEN = "benchmark-token-0123456789"
@@ -136,7 +138,9 @@ async def serve_gateway(limits: Limits) -> None:
     async def models() -> list:
         return []
 
-    gateway = Gateway(lambda name: Source(name, pacer), models, Access(TOKEN, loopback=True), limits=limits)
+    meter, _lines = open_telemetry(os.environ)
+    access = Access(TOKEN, loopback=True)
+    gateway = Gateway(lambda name: Source(name, pacer), models, access, limits=limits, meter=meter)
     await gateway.listen("127.0.0.1", 0)
     await until_told(gateway.port)
     await gateway.aclose()
