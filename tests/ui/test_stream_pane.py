@@ -140,10 +140,12 @@ async def test_follows_until_the_reader_scrolls_up(pane):
     assert pane.following
     assert screen(pane)[-1].startswith(" 1,204 tok/s")
     assert not pane.show_vertical_scrollbar
+    width = pane.transcript.width
     await pane.pilot.press("pageup")
     await pane.pilot.pause(0.3)
     assert not pane.following
     assert pane.show_vertical_scrollbar
+    assert pane.transcript.width == width  # the scrollbar comes where no text is: nothing is wrapped anew
     before = screen(pane)
     for number in range(20):
         pane.add_notice(f"later {number}")

@@ -73,7 +73,7 @@ class RowView(ScrollView, can_focus=True):
         self._shown_top = -1
         """The top as of the last repaint that was asked for."""
         self._area = Size(0, 0)
-        """Its cells, the column of the scrollbar included. `size` walks the DOM, several times a frame."""
+        """Its cells, as `size` with the column of the scrollbar. `size` walks the DOM, several times a frame."""
         self._measured = False
         self._timer: FrameTimer | None = None
         self._scrollbar_told = 0.0
@@ -250,7 +250,7 @@ class RowView(ScrollView, can_focus=True):
 
     def _measure(self) -> None:
         self._measured = True
-        self._area = self._content_area()
+        self._area = self.size
         width = max(1, self._area.width - 1 - self.margin * 2)
         transcript = self.transcript
         if width != transcript.width:
@@ -265,11 +265,6 @@ class RowView(ScrollView, can_focus=True):
                 self.screen.clear_selection()
             with self.keeping_place():
                 self.laid_out_anew()
-
-    def _content_area(self) -> Size:
-        # With the column of the scrollbar, so that text keeps its width when the bar comes and goes.
-        bar = self.scrollbar_size_vertical if self.show_vertical_scrollbar else 0
-        return self.size + Size(bar, 0)
 
     def laid_out_anew(self) -> None:
         """Follow up on a change of width: places in rows are no longer valid."""
@@ -292,7 +287,7 @@ class RowView(ScrollView, can_focus=True):
     def render_lines(self, crop: Region) -> list[Strip]:
         """Return strips straight from the cache, past Textual's own for borders and padding, half of a frame's cost."""
         if self.styles.gutter.totals != (0, 0):
-            if self._area != self._content_area():  # a border that has come since: it sends no Resize
+            if self._area != self.size:  # a border that has come since: it sends no Resize
                 self._measured = False
                 self.wake()
             return super().render_lines(crop)
