@@ -161,6 +161,10 @@ class Outbox:
         """Whether the upstreams should pause."""
         return not self._space.is_set()
 
+    def behind(self, stream: TextStream) -> bool:
+        """Whether text of a stream waits for a slow reader, and not only for the tick."""
+        return stream.held > max(0, self._line.room)
+
     async def space(self) -> None:
         """Wait until there is room for more: how a slow reader slows its upstreams."""
         await self._space.wait()

@@ -185,6 +185,7 @@ class Response:
         self._rescue = rescue
         self._encoder = ResponseEncoder(response_id, create, backend.info, created_at=time.time())
         self._text = TextStream(self._encoder)
+        self._announced = False
 
     async def run(self) -> None:
         """Relay to the end. A cancelled relay ends its response as cancelled, without the text that still waited."""
@@ -197,6 +198,7 @@ class Response:
             failure = await self._relay()
             if failure is not None:
                 await self._fall_back(failure)
+            self._announce()
             # In a thread, so that no other stream waits for what is counted.
             figures = await asyncio.to_thread(final_metadata, self.transcript)
         except asyncio.CancelledError:
@@ -289,9 +291,16 @@ class Response:
                 return encoder.failed(end, usage)
             return encoder.finished(end, usage, timing, figures)
 
+        if not drop_text:
+            self._announce()
         self._outbox.finish(self._text, tail, drop_text=drop_text)
-        if self._text.runs:  # a slow reader: the end is known now, its text takes its time
-            self._outbox.put([encoder.ending("failed" if isinstance(end, Failed) else end.reason)])
+
+    def _announce(self) -> None:
+        """Tell a slow reader, once, that the end is known: before more of its text, which takes its time."""
+        end = self.transcript.end
+        if end is not None and not self._announced and self._outbox.behind(self._text):
+            self._announced = True
+            self._outbox.put([self._encoder.ending("failed" if isinstance(end, Failed) else end.reason)])
 
 
 def final_metadata(transcript: Transcript) -> dict[str, str]:

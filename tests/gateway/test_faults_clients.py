@@ -127,6 +127,42 @@ async def test_case_53_a_cancel_is_answered_soon_at_a_slow_reader(bandwidth):
     assert after <= bandwidth // 2
 
 
+@pytest.mark.parametrize(
+    ("end", "outcome"), [(Failed(0, "server_error", "it broke"), "failed"), (Finished(0), "stop")], ids=["error", "end"]
+)
+async def test_case_53_an_error_and_a_completion_are_told_before_the_text_that_waits(end, outcome):
+    async def script(request):
+        yield Sent(now())
+        for _ in range(100):
+            yield Delta("thirty characters of some text" * 3, now(), tokens=3)
+        yield end
+
+    async with (
+        serving(ScriptedBackend(script)) as (gateway, url),
+        poisoned(gateway.port, bandwidth=20_000, receive_buffer=2048) as (_proxy, port),
+        connected(url, port=port, receive_buffer=2048) as client,
+    ):
+        await client.say(model="scripted", input="hi", compact=True)
+        events = await client.until("response.completed", "response.failed")
+
+    kinds = [e["type"] for e in events]
+    assert kinds.count("response.ending") == 1
+    told = kinds.index("response.ending")
+    assert events[told]["outcome"] == outcome
+    sizes = [len(e.get("delta", "")) for e in events]
+    assert sum(sizes) == 9000
+    assert sum(sizes[:told]) < 4500, "most of the text comes behind it"
+    assert [e["sequence_number"] for e in events] == list(range(len(events)))
+
+
+async def test_case_53_who_reads_promptly_is_told_of_the_end_by_the_end():
+    async with serving(ScriptedBackend(counted(20))) as (_gateway, url), connected(url) as client:
+        await client.say(model="scripted", input="hi", compact=True)
+        events = await client.until("response.completed")
+
+    assert "response.ending" not in [e["type"] for e in events]
+
+
 async def test_case_54_one_stalled_client_of_many_holds_up_nobody():
     words = 50
     slow, quick = ScriptedBackend(flood, "flood"), ScriptedBackend(counted(words), "counted")

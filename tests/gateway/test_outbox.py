@@ -269,3 +269,17 @@ def test_held_bytes_are_counted_to_nothing(count):
     ticker.tick()
 
     assert (outbox.held, line.text) == (0, "żółw " * count)
+
+
+def test_text_that_waits_for_the_tick_only_is_not_behind():
+    line, _ticker, outbox, stream = made()
+    outbox.put_text(stream, delta("one"))
+    outbox.put_text(stream, delta(" two"))
+    assert not outbox.behind(stream)
+
+    line.room = 3
+    assert outbox.behind(stream)
+    line.room = -100
+    assert outbox.behind(stream)
+    outbox.finish(stream, end(stream), drop_text=True)
+    assert not outbox.behind(stream)
