@@ -32,6 +32,7 @@ class ChatApp(App[object]):
 
     TITLE = "chatapp"
     ENABLE_COMMAND_PALETTE = False  # the chat has its own, in the shape of every other chooser
+    SELECT_AUTO_SCROLL_LINES = 1  # three, as is usual, scroll away what one begins to select near the edge
     BINDINGS: ClassVar[list[BindingType]] = [
         # Leaving must work from any screen; Ctrl+C is too often meant as "copy" or "stop".
         Binding("ctrl+q", "quit", "Leave", show=False, priority=False),

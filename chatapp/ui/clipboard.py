@@ -10,7 +10,9 @@ import shutil
 import subprocess
 from typing import Any
 
+from textual.actions import SkipAction
 from textual.app import App
+from textual.screen import Screen
 
 from chatapp.client import wording
 from chatapp.config import state_folder
@@ -38,6 +40,18 @@ def copy_text(app: App[Any], text: str, what: str) -> str:
     except OSError:
         return said
     return f"{said}; also in {path}"
+
+
+def copy_selection(screen: Screen[Any]) -> None:
+    """Copy what is selected by mouse on a screen, and say so.
+
+    Raises:
+        SkipAction: nothing is selected: the key may mean something else.
+    """
+    text = screen.get_selected_text()
+    if not text:
+        raise SkipAction
+    screen.notify(copy_text(screen.app, text, "selection"), markup=False)
 
 
 def _pipe(program: tuple[str, ...], text: str) -> bool:

@@ -23,6 +23,7 @@ from chatapp.errors import ChatappError, UnknownNameError, UsageError
 from chatapp.log import log_path
 from chatapp.promptfile import read_prompt_file
 from chatapp.text.sanitize import sanitize_line
+from chatapp.ui.clipboard import copy_selection
 from chatapp.ui.commands import BY_NAME, COMMANDS, Command, completions, nearest_commands, parse_slash
 from chatapp.ui.keymap import key_label, resolve_keys
 from chatapp.ui.widgets.hint_bar import Hint, HintBar
@@ -167,6 +168,10 @@ class PromptScreen(Screen[None]):
     def action_command(self, name: str) -> None:
         """Run a command by its key."""
         self.run_command(name)
+
+    def action_copy_text(self) -> None:
+        """Copy what is selected by mouse."""
+        copy_selection(self)
 
     def run_command(self, name: str, argument: str = "") -> None:
         """Run a command by its name, with what followed it."""

@@ -18,6 +18,7 @@ from chatapp.recording.player import Batch, Player
 from chatapp.stream.answer import Answer
 from chatapp.stream.events import BackendInfo
 from chatapp.text.sanitize import sanitize_line
+from chatapp.ui.clipboard import copy_selection
 from chatapp.ui.playback import Playback
 from chatapp.ui.widgets.lane import LaneMeter, MeterView
 from chatapp.ui.widgets.metrics_panel import MetricsPanel
@@ -99,6 +100,10 @@ class ReplayScreen(Screen[None]):
     def current(self) -> Playback:
         """The stream that has the focus, or the first."""
         return next((p for p in self.playbacks.values() if p.pane.has_focus), next(iter(self.playbacks.values())))
+
+    def action_copy_text(self) -> None:
+        """Copy what is selected by mouse."""
+        copy_selection(self)
 
     # Layout.
 

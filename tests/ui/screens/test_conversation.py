@@ -429,3 +429,67 @@ async def test_the_list_of_conversations_says_when_the_file_was_damaged(make_app
         await app.workers.wait_for_complete()
         assert [entry.title for entry in app.session.saver.entries()] == ["hello"]
     assert len(list((tmp_path / "data").glob("*.broken-*"))) == 1
+
+
+async def drag(pilot, start, end):
+    """Select with the left button from one cell of the pane to another."""
+    await pilot.mouse_down("#pane", offset=start)
+    middle = ((start[0] + end[0]) // 2, (start[1] + end[1]) // 2)
+    for place in (middle, end):
+        await pilot.hover("#pane", offset=place)
+        await pilot.pause()
+    await pilot.mouse_up("#pane", offset=end)
+    await pilot.pause()
+
+
+NUMBERED = "\n\n".join(f"paragraph {number} of many" for number in range(100, 160))
+
+
+async def test_a_selection_by_mouse_is_copied_by_key(make_app, clock, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    app = make_app([paced(NUMBERED, start_ns=clock.now, ttft_ms=1, tps=900)])
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await send(pilot, "hello")
+        rows = [line[4:].rstrip() for line in shown(screen).splitlines()]
+        pane = screen.pane
+        row = next(y for y in range(4, 9) if rows[pane.region.y + y].startswith("paragraph"))
+        first = rows[pane.region.y + row].split("  ")[0]
+        await drag(pilot, (4, row), (4 + 9, row + 2))
+        await pilot.press("ctrl+c")
+        await settle(pilot)
+        assert app.clipboard.startswith(f"{first}\n\nparagraph")
+        assert "Copied selection: " in "".join(note.message for note in app._notifications)
+        assert (tmp_path / "state" / "copied.txt").read_text() == app.clipboard
+        await pilot.press("pageup")  # over text that was scrolled to
+        pane.scroll_page_up(animate=False)
+        await settle(pilot)
+        await drag(pilot, (4, row), (4 + 9, row + 2))
+        await pilot.press("ctrl+c")
+        await settle(pilot)
+        assert app.clipboard.startswith("paragraph 1")
+        assert not app.clipboard.startswith(first)
+
+
+async def test_a_selection_stays_on_its_text_while_more_streams_in(make_app, clock):
+    app = make_app([paced(NUMBERED, start_ns=clock.now, ttft_ms=1, tps=900)], hold=True)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause()
+        screen = app.screen
+        screen.prompt_box.text = "hello"
+        await pilot.press("enter")
+        await pilot.pause(0.2)
+        screen.pane.scroll_page_up(animate=False)
+        await pilot.pause(0.1)
+        await drag(pilot, (4, 6), (20, 10))
+        before = screen.get_selected_text()
+        top = screen.pane.top
+        assert before
+        for number in range(50):
+            screen.pane.write(f"\n\nmore {number}")
+        await pilot.pause(0.2)
+        assert screen.get_selected_text() == before
+        assert screen.pane.top == top
+        await pilot.press("ctrl+c")
+        await pilot.pause()
+        assert app.clipboard == before
+        await screen.cancel_answer()
