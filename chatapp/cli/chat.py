@@ -179,12 +179,13 @@ def check_backend(
         load: concurrent users of a simulated system.
 
     Raises:
-        UsageError: as `chatapp.backends.registry.resolve`; a recording that is not there.
+        UsageError: as `chatapp.backends.registry.resolve`; a recording that is missing or broken.
     """
     scheme, colon, rest = name.partition(":")
     if colon and scheme == "recording":
-        if not Path(rest).expanduser().is_file():
-            raise UsageError(f"{rest}: no such recording")
+        from chatapp.backends.recorded import open_recorded
+
+        open_recorded(rest)
         return
     if name == opening.NEUTRAL_DEFAULT and not ask_servers and pace is None and load is None:
         return  # shipped, and known to answer: asking the hardware model would delay the first paint by 150 ms

@@ -40,19 +40,26 @@ def info(file: str, json_file: str | None, force: bool) -> None:
 @recording.command()
 @click.argument("file")
 def verify(file: str) -> int:
-    """Check that FILE is whole: every line readable, its seal in place and true."""
+    """Check that FILE is whole: every line readable, its seal in place and true. Exit code 1 where it is not."""
+    from chatapp.errors import FileFormatError
     from chatapp.recording.answers import read_entries
     from chatapp.recording.reader import Recording
     from chatapp.text.sanitize import sanitize_line
 
-    with Recording.open(file, force=True) as opened:
-        lines = sum(1 for _ in read_entries(opened))
-        for warning in opened.warnings:
-            click.echo(f"{sanitize_line(file)}: {sanitize_line(warning)}", err=True)
-        if opened.seal != "sealed":
-            return 1
-        click.echo(f"{sanitize_line(file)}: sealed and unchanged: {opened.events} events, {lines} of them of answers")
-        return 0
+    try:
+        with Recording.open(file, force=True) as opened:
+            lines = sum(1 for _ in read_entries(opened))
+    except FileFormatError as exc:
+        if not Path(file).is_file():
+            raise
+        click.echo(sanitize_line(exc.message), err=True)
+        return 1
+    for warning in opened.warnings:
+        click.echo(f"{sanitize_line(file)}: {sanitize_line(warning)}", err=True)
+    if opened.seal != "sealed":
+        return 1
+    click.echo(f"{sanitize_line(file)}: sealed and unchanged: {opened.events} events, {lines} of them of answers")
+    return 0
 
 
 @recording.command()

@@ -143,7 +143,7 @@ class Recording:
             raise
         if recording.seal == "broken" and not force:
             recording.close()
-            raise FileFormatError(name, recording.warnings[-1], hint="--force reads it all the same")
+            raise FileFormatError(name, recording.warnings[-1], hint="chatapp replay --force shows it all the same")
         return recording
 
     def __enter__(self) -> Self:

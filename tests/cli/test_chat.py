@@ -72,7 +72,7 @@ class TestPlain:
         (["--plain", "--prompt", "x", "--load", "100000"], "batch must lie between 1 and 65,536"),
         (["--plain", "--prompt", "x", "--base-url", "http://me:secret@x/v1"], "must not hold a password"),
         (["--plain", "--prompt", "x", "--backend", "sim:cs9/kimi-k2.6"], "cs9"),
-        (["--plain", "--prompt", "x", "--backend", "recording:nothing.tokcast"], "no such recording"),
+        (["--plain", "--prompt", "x", "--backend", "recording:nothing.tokcast"], "nothing.tokcast: cannot be read"),
         (["--plain", "--prompt", "x", "--system", "nobody"], "unknown system prompt"),
         (["--plain", "--prompt", "x", "--resume", "nothing"], "unknown conversation"),
         (["--plain", "--prompt", "x", "--resume"], "no saved conversation yet"),
@@ -123,8 +123,8 @@ def test_standard_input_must_be_text_of_a_sane_size():
 class TestCheckBackend:
     def test_names_that_can_answer_pass(self, tmp_path):
         recording = tmp_path / "run.tokcast"
-        recording.write_text("")
-        for name in ("sim:cs3/kimi-k2.6", "local", f"recording:{recording}", "ollama"):
+        recording.write_text('{"format":"tokcast","version":1}\n[0,"q",{"s":"a"}]\n')
+        for name in ("sim:cs3/kimi-k2.6", "local", f"recording:{recording}", f"recording:{recording}#a", "ollama"):
             check_backend(name, Settings(), ask_servers=False)
 
     def test_a_pace_that_nobody_claims_is_refused(self):

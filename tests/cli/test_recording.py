@@ -93,8 +93,58 @@ def test_verify_tells_whole_cut_and_changed_files(path, capsys):
     assert "--force" in capsys.readouterr().err
     assert run(["recording", "info", str(path), "--force"]) == 0
     path.write_bytes(data.replace(b'"x":', b'"x":x'))
-    assert run(["recording", "verify", str(path)]) == 2
+    assert run(["recording", "verify", str(path)]) == 1
     assert f"{path}:6: " in capsys.readouterr().err
+    assert run(["recording", "verify", str(path.with_name("none"))]) == 2
+    assert "none: cannot be read: No such file" in capsys.readouterr().err
+
+
+HEADER = '{"format":"tokcast","version":1}'
+CHUNK = '[0.1,"t",{"s":"a","x":"word"}]'
+BROKEN = {
+    "garbled": ("\n".join([HEADER, CHUNK, "@@@", CHUNK, ""]), ":3: not a line of a recording"),
+    "no recording": ("\0binary\n", ":1: not a recording"),
+    "empty": ("", ":1: empty: not a recording"),
+    "version 0": ('{"format":"tokcast","version":0}\n', ":1: recording of version 0; this chatapp reads version 1"),
+    "version 99": ('{"format":"tokcast","version":99}\n', ":1: recording of version 99; this chatapp reads version 1"),
+    "a long line": (f"{HEADER}\n{'x' * 10_000_000}\n", ":2: longer than 1048576 bytes"),
+    "nested": (f'{HEADER}\n[0.1,"t",{"[" * 5000}{"]" * 5000}]\n', ":2: nested too deeply"),
+    "NaN": (f'{HEADER}\n[NaN,"m","x"]\n', ":2: not a line of a recording"),
+    "negative": (f'{HEADER}\n[-1.5,"m","x"]\n', ":2: interval -1.5 is not between"),
+    "wrong type": (f'{HEADER}\n{CHUNK}\n[0.1,"t",{{"s":5}}]\n', ":3: 't' line: Expected `str`, got `int`"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_every_command_says_what_is_broken_where_in_one_line(what, tmp_path, capsys, monkeypatch):
+    for folder in ("STATE", "DATA", "CONFIG"):
+        monkeypatch.setenv(f"CHATAPP_{folder}_DIR", str(tmp_path / folder))
+    text, complaint = BROKEN[what]
+    path = tmp_path / "broken.tokcast"
+    path.write_text(text)
+    backend = ["--backend", f"recording:{path}"]
+    for command, code in (
+        (["recording", "verify", str(path)], 1),
+        (["recording", "info", str(path)], 2),
+        (["recording", "export", str(path), "--to", "json"], 2),
+        (["replay", "--headless", str(path)], 2),
+        (["chat", "--plain", "--prompt", "hi", *backend], 2),
+        (["compare", "--headless", "--prompt", "hi", *backend, *backend], 2),
+        (["bench", "--prompt", "hi", *backend], 2),
+    ):
+        assert run(command) == code, command
+        out, err = capsys.readouterr()
+        lines = [line for line in err.splitlines() if not line.startswith("  ")]
+        assert len(lines) == 1, (command, err)
+        assert f"{path}{complaint}" in lines[0], command
+        assert out == "", command
+
+
+def test_the_chat_takes_a_stream_of_a_recording(path, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("CHATAPP_STATE_DIR", str(tmp_path / "state"))
+    command = ["chat", "--plain", "--no-save", "--prompt", "hi", "--backend"]
+    assert run([*command, f"recording:{path}#nobody"]) == 2
+    assert "unknown stream of" in capsys.readouterr().err
 
 
 def test_redact_takes_out_what_is_named(path, tmp_path, capsys, monkeypatch):
