@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -184,12 +184,16 @@ def _text(part: Any, path: str) -> str:
     return text
 
 
+class _Kept(NamedTuple):
+    conversation: str
+    messages: tuple[Message, ...]
+
+
 class History:
     """The conversations that the responses of one connection continue. Bounded: the oldest are forgotten."""
 
     def __init__(self, *, responses: int = KEPT_RESPONSES, characters: int = KEPT_CHARACTERS) -> None:
-        self._kept: OrderedDict[str, tuple[Message, ...]] = OrderedDict()
-        self._conversations: dict[str, str] = {}
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._responses = responses
         self._characters = characters
 
@@ -208,7 +212,7 @@ class History:
                     f"no response {create.previous_response_id[:80]!r} on this connection: send the whole input",
                     param="previous_response_id",
                 )
-            before = known
+            before = known.messages
         messages = (*before, *input_messages(create))
         if not any(message.content for message in messages):
             raise WireError("invalid_value", "input: is empty", param="input")
@@ -227,15 +231,15 @@ class History:
 
     def conversation(self, create: Create, response_id: str) -> str:
         """Return a name for the conversation that a response belongs to: the id of its first response."""
-        return self._conversations.get(create.previous_response_id or "", response_id)
+        known = self._kept.get(create.previous_response_id or "")
+        return known.conversation if known is not None else response_id
 
     def remember(self, response_id: str, request: Request, answer: str, *, conversation: str = "") -> None:
         """Keep what a finished response may be continued from."""
-        self._kept[response_id] = (*request.messages, Message("assistant", answer))
-        self._conversations[response_id] = conversation or response_id
+        messages = (*request.messages, Message("assistant", answer))
+        self._kept[response_id] = _Kept(conversation or response_id, messages)
         while len(self._kept) > self._responses or (len(self._kept) > 1 and self._size() > self._characters):
-            oldest, _messages = self._kept.popitem(last=False)
-            del self._conversations[oldest]
+            self._kept.popitem(last=False)
 
     def _size(self) -> int:
-        return sum(len(message.content) for messages in self._kept.values() for message in messages)
+        return sum(len(message.content) for kept in self._kept.values() for message in kept.messages)
