@@ -115,3 +115,12 @@ def test_the_command_as_json(monkeypatch, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["schema"] == "chatapp.doctor/1"
     assert report["checks"][0] == {"group": "a", "name": "x", "status": "ok", "detail": "fine", "hint": ""}
+
+
+def test_an_extra_is_there_only_with_the_package_it_is_for():
+    assert doctor._is_installed("chatapp.doctor")
+    assert not doctor._is_installed("chatapp.no_such_module")
+    assert not doctor._is_installed("no_such_package.module")
+    extras = {check.name: check for check in doctor._versions() if check.group == "extras"}
+    assert extras["otel"].status == "ok"
+    assert "OpenTelemetry" in extras["otel"].detail
