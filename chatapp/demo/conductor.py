@@ -18,6 +18,10 @@ GRACE_S = 2.0
 _LOOK_NS = 50_000_000
 """How often a wait for the screen looks at it."""
 
+_PATIENCE = 20
+"""In a check, a wait may notice a twentieth of its length late: a look costs 30 ms of real time, and 9 minutes of looks
+in vain would take longer than they pretend to."""
+
 
 class MovedError(Exception):
     """The presenter jumped: the current step is over."""
@@ -214,19 +218,20 @@ class Conductor:
 
     async def _until_seen(self, condition: Callable[[], bool], within_ns: int) -> bool:
         """Look at the screen until a condition is true."""
-        deadline_ns = self.clock.now_ns() + within_ns
+        begun_ns = self.clock.now_ns()
         while True:
             await self.stage.settle()
             if condition():
                 return True
-            if self._skip or self.clock.now_ns() >= deadline_ns:
+            passed_ns = self.clock.now_ns() - begun_ns
+            if self._skip or passed_ns >= within_ns:
                 return False
-            await self._rest(min(_LOOK_NS, deadline_ns - self.clock.now_ns()))
+            await self._rest(min(self._look_ns(passed_ns), within_ns - passed_ns))
 
     async def _until_settled(self, settled_ns: int, within_ns: int) -> bool:
         """Look at the screen until nothing has changed for a time."""
-        deadline_ns = self.clock.now_ns() + within_ns
-        seen, since_ns = "", self.clock.now_ns()
+        begun_ns = since_ns = self.clock.now_ns()
+        seen = ""
         while True:
             await self.stage.settle()
             now_ns = self.clock.now_ns()
@@ -235,9 +240,14 @@ class Conductor:
                 seen, since_ns = text, now_ns
             if now_ns - since_ns >= settled_ns:
                 return True
-            if self._skip or now_ns >= deadline_ns:
+            passed_ns = now_ns - begun_ns
+            if self._skip or passed_ns >= within_ns:
                 return False
-            await self._rest(min(_LOOK_NS, deadline_ns - now_ns))
+            await self._rest(min(self._look_ns(passed_ns), within_ns - passed_ns))
+
+    def _look_ns(self, passed_ns: int) -> int:
+        """Return when to look again, after so long a wait."""
+        return _LOOK_NS if self.live else max(_LOOK_NS, passed_ns // _PATIENCE)
 
 
 async def _first(*waits: Awaitable[object]) -> None:

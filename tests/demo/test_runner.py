@@ -130,6 +130,23 @@ async def test_waiting_for_the_screen():
     assert report.misses[0].message == "waited 2 s in vain for a settled screen"
 
 
+@pytest.mark.parametrize("what", ["screen: never", "settled: 1s"])
+async def test_a_long_wait_in_vain_looks_more_and_more_seldom(what):
+    looks = []
+
+    def restless(stage, _speaker):
+        def text():
+            looks.append(stage.clock.now_ns())
+            return str(len(looks))
+
+        stage.visible_text = text
+
+    report, _, _ = await play([f"wait: {{{what}, within: 9m}}"], prepare=restless)
+    assert "waited 540 s in vain" in report.misses[0].message
+    assert len(looks) < 250
+    assert looks[10] - looks[9] == 50 * MS
+
+
 async def test_faults_happen_to_the_next_answer_only():
     report, _, _runner = await play(
         ["fault: {at: 4 tokens, kind: disconnect}", *ASK, "wait: {event: failed, within: 5s}",
