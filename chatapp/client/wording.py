@@ -65,6 +65,11 @@ def short_speed(tokens_per_s: float | None) -> str:
     return f"{thousands:.1f}k" if thousands < 99.95 else f"{thousands:.0f}k"
 
 
+def rounded_speed(tokens_per_s: float) -> str:
+    """Return tokens per second where millions are an order of magnitude and not a measurement: `9.5M`."""
+    return speed(tokens_per_s) if tokens_per_s < 999_500 else f"{tokens_per_s / 1e6:.1f}M"
+
+
 def count(number: int | None, *, estimated: bool = False) -> str:
     """Return a token count, `~` in front where it is our estimate."""
     if number is None:

@@ -35,7 +35,7 @@ def panel_details(detail: dict[str, str | float]) -> tuple[tuple[str, str], ...]
         )  # as wide as the narrowest panel: the figure is the vendor's, not ours
     limit = detail.get("limit_tps")
     if isinstance(limit, (int, float)):
-        rows.append(("limit", f"{wording.speed(float(limit))} tok/s"))
+        rows.append(("limit", f"{wording.rounded_speed(float(limit))} tok/s"))
     bound = detail.get("dominant")
     if isinstance(bound, str) and bound:
         rows.append(("bound by", bound))

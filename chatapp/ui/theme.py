@@ -178,8 +178,9 @@ ANSI = Theme(
         "ansi-foreground": "ansi_white",
         "border": "ansi_blue",
         "border-blurred": "ansi_bright_black",
-        "block-cursor-foreground": "ansi_black",
-        "block-cursor-background": "ansi_yellow",
+        "block-cursor-foreground": "ansi_default",
+        # A row keeps the colours of its own marks and names: all of them must be readable on it.
+        "block-cursor-background": "ansi_blue",
         "footer-key-foreground": "ansi_yellow",
         "input-cursor-background": "ansi_default",
         "input-cursor-foreground": "ansi_default",

@@ -85,3 +85,8 @@ def test_footer_says_what_is_known_and_how():
 )
 def test_short_speeds_fit_five_columns(tokens_per_s, text):
     assert wording.short_speed(tokens_per_s) == text
+
+
+def test_a_limit_in_the_millions_is_an_order_of_magnitude():
+    assert wording.rounded_speed(21_000) == "21,000"
+    assert wording.rounded_speed(9_534_734) == "9.5M"

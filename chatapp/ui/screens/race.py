@@ -91,6 +91,10 @@ class RaceScreen(PromptScreen):
         self.refresh_hints()
         self._begin()
 
+    def on_resize(self) -> None:
+        """Say in the top line what there is room for."""
+        self.query_one("#top", Static).update(self._top_line())
+
     @work(exit_on_error=False)
     async def _begin(self) -> None:
         try:
@@ -110,7 +114,9 @@ class RaceScreen(PromptScreen):
         line += Content.styled(f"   {what}", "$quiet")
         if simulated:
             which = "all simulated" if simulated == len(self.lanes) else f"{simulated} simulated"
-            line += Content.styled(f"   ◆ {which}: timing from a hardware model", "$simulated")
+            mark = Content.styled(f"   ◆ {which}", "$simulated")
+            whole = mark + Content.styled(": timing from a hardware model", "$simulated")
+            line += whole if line.cell_length + whole.cell_length <= self.app.size.width - 2 else mark
         return line
 
     # The race.

@@ -186,7 +186,7 @@ def _table(view: PanelView, width: int) -> list[_Row]:
         _Row(pair("peak", wording.speed(snapshot.peak_tps), width), 4),
         _Row(pair("ICL p50", wording.seconds(snapshot.icl_p50_ms), width), 6),
         _Row(pair("ICL p99", wording.seconds(snapshot.icl_p99_ms), width), 6),
-        _Row(pair("in / out", _tokens(snapshot), width), 3),
+        _Row(_tokens(snapshot, width), 3),
         _Row(pair("E2E", wording.seconds(snapshot.e2e_ms), width), 0),
     ]
     ended = snapshot.phase not in ("waiting", "sent", "streaming")
@@ -222,9 +222,11 @@ def _beside(view: PanelView, snapshot: Snapshot, width: int) -> list[_Row]:
     return rows
 
 
-def _tokens(snapshot: Snapshot) -> str:
+def _tokens(snapshot: Snapshot, width: int) -> Content:
     into = wording.count(snapshot.input_tokens, estimated=snapshot.input_estimated)
-    return f"{into} / {wording.count(snapshot.output_tokens, estimated=snapshot.output_estimated)}"
+    out = wording.count(snapshot.output_tokens, estimated=snapshot.output_estimated)
+    roomy = columns(f"in / out {into} / {out}") <= width
+    return pair("in / out", f"{into} / {out}", width) if roomy else pair("in/out", f"{into}/{out}", width)
 
 
 def pair(name: str, value: str, width: int) -> Content:

@@ -72,14 +72,17 @@ def cut_cells(text: str, width: int) -> str:
 def headline(view: StandingsView, width: int) -> Content:
     """Return the one sentence that says what a viewer sees."""
     if view.frozen is not None:
-        return Content.styled(cut_cells(_frozen_sentence(view, view.frozen), width), "bold")
+        sentence = _frozen_sentence(view, view.frozen)
+        if cell_len(sentence) > width:
+            sentence = _frozen_sentence(view, view.frozen, brief=True)
+        return Content.styled(cut_cells(sentence, width), "bold")
     parts = ["same text: only time differs" if view.same_text else "own texts: ranked by speed in cl100k tokens"]
     if view.spread_ms is not None:
         parts.append(f"starts within {wording.seconds(view.spread_ms)}")
     return Content.styled(cut_cells(" · ".join(parts), width), "$quiet")
 
 
-def _frozen_sentence(view: StandingsView, frozen: FreezeFrame) -> str:
+def _frozen_sentence(view: StandingsView, frozen: FreezeFrame, *, brief: bool = False) -> str:
     names = short_labels(view.labels)
     winner = names[frozen.winner]
     others = [
@@ -90,13 +93,15 @@ def _frozen_sentence(view: StandingsView, frozen: FreezeFrame) -> str:
     share, slowest = min(others, key=lambda pair: pair[0])
     name = names[slowest.lane]
     if view.same_text:
-        then = f"{name} had {share:.0%} of it by then"
+        then = f"{name} had {share:.0%}" + ("" if brief else " of it by then")
+        and_ = ", " if brief else ", and "
         if slowest.remaining_ms is not None:
-            then += f", and needs {wording.seconds(slowest.remaining_ms)} more"
+            then += f"{and_}needs {wording.seconds(slowest.remaining_ms)} more"
         elif slowest.snapshot.e2e_ms is not None:
-            then += f", and took {wording.seconds(slowest.snapshot.e2e_ms)}"
+            then += f"{and_}took {wording.seconds(slowest.snapshot.e2e_ms)}"
     else:
-        then = f"{name} had written {frozen.characters[slowest.lane]:,} characters by then"
+        written = f"{frozen.characters[slowest.lane]:,} characters"
+        then = f"{name} had {written}" if brief else f"{name} had written {written} by then"
     return f"{winner} finished in {wording.seconds(frozen.elapsed_ms)}; {then}"
 
 

@@ -149,3 +149,10 @@ def test_a_warning_is_wrapped_to_be_read():
     view = PanelView("x", "live", "", snapshot(warnings=("code: the first chunk held several tokens",)))
     lines = shown(view, width=22, height=60)
     assert lines[-2:] == ["! the first chunk held", "several tokens"]
+
+
+def test_token_counts_are_written_closer_before_their_name_is_cut():
+    wide = snapshot(output_tokens=400, input_tokens=12)
+    assert row(shown(PanelView("x", "live", "", wide)), "in / out").endswith("12 / 400")
+    long = snapshot(output_tokens=12_345, input_tokens=11_053, input_estimated=True, output_estimated=True)
+    assert row(shown(PanelView("x", "live", "", long)), "in/out").endswith("~11,053/~12,345")

@@ -37,6 +37,14 @@ def test_when_the_winner_is_done_the_headline_says_what_the_other_lacks():
     assert headline(alone, 200).plain == "CS-3 finished in 1.20 s"
 
 
+def test_the_headline_is_said_shorter_before_it_is_cut():
+    frozen = FreezeFrame(0, 1200.0, (1.0, 0.15), (1000, 150))
+    still = view(ended(1000, 900.0, 1200.0), running(150, 125.0), frozen=frozen)
+    assert headline(still, 70).plain == "CS-3 finished in 1.20 s; 16× H100 had 15%, needs 1.70 s more"
+    own_texts = StandingsView(LABELS, KINDS, still.standings, frozen)
+    assert headline(own_texts, 60).plain == "CS-3 finished in 1.20 s; 16× H100 had 150 characters"
+
+
 def test_a_lanes_row_has_place_speed_first_token_and_what_is_missing():
     both = view(ended(1000, 900.0, 1200.0), running(150, 125.0))
     first, second = (lane_line(both, lane, 120).plain for lane in (0, 1))
