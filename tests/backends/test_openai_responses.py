@@ -219,10 +219,18 @@ async def test_nothing_listens():
 
 
 async def test_no_handshake_in_time():
-    async with await asyncio.start_server(lambda _r, w: None, "127.0.0.1", 0) as server:
+    async def silent(reader, writer):
+        await reader.read()  # until the other side has given up
+        writer.close()
+        await writer.wait_closed()
+        gone.set()
+
+    gone = asyncio.Event()
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         backend = ResponsesBackend(INFO, base_url=f"ws://127.0.0.1:{port}", patience=Patience(connect_s=0.05))
         (failure,) = await collect(backend)
+        await gone.wait()
     assert "no connection within 0.05 s" in failure.message
 
 
