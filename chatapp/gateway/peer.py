@@ -30,8 +30,10 @@ CLOSE_S = 2.0
 """How long a close waits for the client's part of it."""
 
 BURST_NS = 50_000
-"""Frames that follow one another faster are written together, once a turn of the loop: each write is a call of the
-kernel, 4 to 7 us. A reader's usual stream never comes so fast, and no frame of it waits."""
+BURST_AFTER = 8
+"""Frames that follow one another faster than that, after so many of them, are written together, once a turn of the
+loop: each write is a call of the kernel, 4 to 7 us. The head of an answer is shorter, and a reader's usual stream never
+comes so fast: none of their frames waits."""
 
 _NO_LINGER = struct.pack("ii", 1, 0)
 """A reset at once: else the kernel goes on offering its buffer to a reader who does not read, for minutes."""
@@ -123,6 +125,8 @@ class Peer(asyncio.Protocol):
         self._burst: list[bytes] = []
         """Bytes of this turn of the loop that follow others closely."""
         self._wrote_ns = 0
+        self._quick = 0
+        """Writes in a row that followed closely."""
 
     # asyncio's side
 
@@ -366,9 +370,12 @@ class Peer(asyncio.Protocol):
                 transport.write_eof()
             else:
                 transport.close()
-        elif burst:
+            return
+        if burst:
             burst += data
-        elif time.monotonic_ns() - self._wrote_ns < BURST_NS:
+            return
+        self._quick = self._quick + 1 if time.monotonic_ns() - self._wrote_ns < BURST_NS else 0
+        if self._quick > BURST_AFTER:
             self._burst = data
             asyncio.get_running_loop().call_soon(self._write_burst)
         else:

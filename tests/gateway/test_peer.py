@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from chatapp.gateway.peer import BURST_NS, Limits, Peer, text_header
+from chatapp.gateway.peer import BURST_AFTER, BURST_NS, Limits, Peer, text_header
 from tests.gateway.raw import OPENING, request
 
 
@@ -75,20 +75,35 @@ async def opened(monkeypatch):
     return peer, line, clock
 
 
+async def flooded(peer, line):
+    """Bring a peer to where the next frame is held until the turn's end."""
+    for _ in range(BURST_AFTER + 2):
+        peer.send([b"x"])
+    await asyncio.sleep(0)
+    line.writes.clear()
+
+
 def framed(*payloads):
     return b"".join(text_header(len(payload)) + payload for payload in payloads)
 
 
-async def test_a_frame_is_written_at_once_and_those_that_follow_closely_together(opened):
+async def test_the_first_frames_are_written_at_once_and_a_flood_of_them_together(opened):
     peer, line, _clock = opened
-    for number in range(64):
-        peer.send([b"%d" % number])
+    frames = [b"%d" % number for number in range(64)]
+    for frame in frames:
+        peer.send([frame])
 
-    assert line.writes == [framed(b"0")], "the first waits for nothing"
-    assert peer.buffered == len(framed(*(b"%d" % number for number in range(1, 64))))
+    first = BURST_AFTER + 1
+    assert line.writes == [framed(frame) for frame in frames[:first]], "the head of an answer waits for nothing"
+    assert peer.buffered == len(framed(*frames[first:]))
     await asyncio.sleep(0)
-    assert line.writes[1:] == [framed(*(b"%d" % number for number in range(1, 64)))]
+    assert line.writes[first:] == [framed(*frames[first:])]
     assert peer.buffered == 0
+
+    for frame in frames:
+        peer.send([frame])
+    await asyncio.sleep(0)
+    assert line.writes[first + 1 :] == [framed(*frames)], "it goes on"
 
 
 async def test_frames_of_a_readers_pace_never_wait(opened):
@@ -102,6 +117,7 @@ async def test_frames_of_a_readers_pace_never_wait(opened):
 
 async def test_a_later_frame_does_not_overtake_a_burst(opened):
     peer, line, clock = opened
+    await flooded(peer, line)
     peer.send([b"a"])
     peer.send([b"b"])
     clock[0] += BURST_NS
@@ -113,6 +129,7 @@ async def test_a_later_frame_does_not_overtake_a_burst(opened):
 
 async def test_a_close_goes_behind_the_burst_and_nothing_behind_the_close(opened):
     peer, line, _clock = opened
+    await flooded(peer, line)
     peer.send([b"a"])
     peer.send([b"b"])
     peer.close(1000, "done")
@@ -128,9 +145,10 @@ async def test_a_close_goes_behind_the_burst_and_nothing_behind_the_close(opened
 
 async def test_a_burst_whose_client_is_gone_is_let_go(opened):
     peer, line, _clock = opened
+    await flooded(peer, line)
     peer.send([b"a"])
     peer.send([b"b"])
     line.closed = True
     await asyncio.sleep(0)
 
-    assert line.writes == [framed(b"a")]
+    assert line.writes == []
