@@ -151,7 +151,9 @@ class ConversationScreen(PromptScreen):
         """Bring everything that depends on the state up to date, except the figures."""
         session = self.session
         empty = not session.conversation.path
-        self.set_class(empty, "-empty")
+        if empty != self.has_class("-empty"):
+            self.set_class(empty, "-empty")
+            self.refresh()  # welcome and pane change places: Textual may miss what only the one that went had covered
         self.set_class(self.streaming, "-streaming")
         self.prompt_box.offers_starters = (empty or self._starters_offered) and not self.streaming
         self.query_one("#top", Static).update(self._top_line())
