@@ -20,6 +20,12 @@ _SEQUENCE = re.compile(
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
 
 
+_PALETTE = (
+    "#000000:#cd3131:#0dbc79:#e5e510:#2472c8:#bc3fbc:#11a8cd:#e5e5e5:"
+    "#666666:#f14c4c:#23d18b:#f5f543:#3b8eea:#d670d6:#29b8db:#ffffff"
+)
+"""The sixteen colours that a terminal names itself. A theme must state them; our screens use none of them."""
+
 _BEGIN = "\x1b[?25l\x1b[2J"
 """An app on the full screen shows no cursor of the terminal's."""
 
@@ -48,6 +54,7 @@ def cast_lines(
     title: str = "",
     version: int = 2,
     timestamp: int | None = None,
+    colours: tuple[str, str] | None = None,
 ) -> Iterator[str]:
     """Yield the lines of an asciicast, each with its newline.
 
@@ -58,9 +65,14 @@ def cast_lines(
         title: shown by players.
         version: 2 (absolute times) or 3 (intervals).
         timestamp: when it was recorded, Unix time.
+        colours: foreground and background as `#rrggbb`: what players paint around and beneath the cells.
     """
     header: dict[str, object] = {"version": version}
-    header |= {"term": {"cols": columns, "rows": rows}} if version == 3 else {"width": columns, "height": rows}
+    theme = {"theme": {"fg": colours[0], "bg": colours[1], "palette": _PALETTE}} if colours else {}
+    if version == 3:
+        header["term"] = {"cols": columns, "rows": rows, **theme}
+    else:
+        header |= {"width": columns, "height": rows, **theme}
     if timestamp is not None:
         header["timestamp"] = timestamp
     if title:

@@ -62,6 +62,7 @@ def test_version_3_and_speed(path, tmp_path):
     assert export(path, "cast", target, "--v3", "--speed", "2") == 0
     header, *lines = map(json.loads, target.read_text().splitlines())
     assert header["version"] == 3
+    assert header["term"]["theme"]["bg"] == "#0E1117"
     assert 2.2 < sum(line[0] for line in lines) < 2.7
     assert export(path, "cast", target, "--speed", "max") == 2
 
@@ -77,11 +78,17 @@ def test_agg_makes_a_gif(path, tmp_path):
 def test_showreel_makes_svg_and_html(path, tmp_path):
     svg, page = tmp_path / "a.svg", tmp_path / "a.html"
     assert export(path, "svg", svg) == 0
-    assert ElementTree.parse(svg).getroot().tag.endswith("svg")
+    root = ElementTree.parse(svg).getroot()
+    assert root.tag.endswith("svg")
+    assert not root.findall(".//*[@opacity='0']"), "a viewer that does not animate shows the last picture"
+    assert any(step.get("to") == "0" and step.get("end") for step in root.iter("{http://www.w3.org/2000/svg}set"))
+    assert 'fill="#0e1117"' in svg.read_text(), "the margin is the screen's own background"
     cast = tmp_path / "a.cast"
     assert export(path, "cast", cast) == 0
-    casting.convert("html", cast, page)
-    assert "<html" in page.read_text().lower()
+    assert export(path, "html", page) == 0
+    assert page.read_text().startswith("<!doctype html>")
+    assert page.read_text().count("<svg ") == 1
+    assert "the only chapter" in page.read_text()
     # the converter's own reading of the file
     told = subprocess.run([casting._find("showreel"), "info", str(cast)], capture_output=True, text=True, check=True)
     assert json.loads(told.stdout)
