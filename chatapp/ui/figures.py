@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from chatapp.client import wording
-from chatapp.client.exchange import Exchange
 from chatapp.ui.widgets.metrics_panel import PanelView
+
+if TYPE_CHECKING:
+    from chatapp.client.exchange import Exchange
 
 
 def panel_view(exchange: Exchange) -> PanelView:

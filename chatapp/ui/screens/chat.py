@@ -123,6 +123,7 @@ class ChatScreen(ConversationScreen):
 
     def begin_starter(self, number: int) -> None:
         """Ask one of the four suggestions."""
+        self.load_starters()
         starter = next((starter for starter in self.starters if starter.number == number), None)
         if starter is None or not self.prompt_box.offers_starters:
             return

@@ -5,7 +5,8 @@ What the commands do is in `chatapp.ui.screens.chat`, an answer's way to the scr
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -16,7 +17,6 @@ from textual.widgets import Static, TextArea
 from textual.worker import Worker
 
 from chatapp.client.conversation import Turn
-from chatapp.client.exchange import Exchange
 from chatapp.client.prompt_history import PromptHistory
 from chatapp.client.session import Session
 from chatapp.errors import GatewayError
@@ -24,13 +24,16 @@ from chatapp.stream.events import Retell
 from chatapp.text.sanitize import sanitize_line
 from chatapp.ui.figures import panel_view
 from chatapp.ui.screens.prompting import PromptScreen
-from chatapp.ui.starters import load_starters
+from chatapp.ui.starters import Starter, load_starters
 from chatapp.ui.widgets.hint_bar import Hint, HintBar
 from chatapp.ui.widgets.metrics_panel import MetricsPanel, PanelView
 from chatapp.ui.widgets.prompt_box import PromptBox
 from chatapp.ui.widgets.scoreboard import Scoreboard
 from chatapp.ui.widgets.stream_pane import NoticeKind, StreamPane
 from chatapp.ui.widgets.welcome import Behind, Welcome
+
+if TYPE_CHECKING:
+    from chatapp.client.exchange import Exchange
 
 PANEL_HZ = 8
 """Meters at the frame rate would cost as much as the text of four panes; 8 Hz is as fast as digits can be read."""
@@ -54,12 +57,15 @@ class ConversationScreen(PromptScreen):
         super().__init__(session)
         self.HORIZONTAL_BREAKPOINTS = self.BREAKPOINTS
         self.VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall")]
-        self.starters = load_starters()
+        self.starters: Sequence[Starter] = ()
         self.history = PromptHistory()
         self.exchange: Exchange | None = None
         self._worker: Worker[None] | None = None
         self._meter: Timer | None = None
         self._draft_timer: Timer | None = None
+        # Before there is anything to style: each later change of a class styles the whole screen again.
+        self.set_class(not session.settings.panel, "-folded")
+        self.set_class(not session.conversation.path, "-empty")
         self._starters_offered = False
         self._said: set[str] = set()
         """Problems that the reader has been told of."""
@@ -72,7 +78,7 @@ class ConversationScreen(PromptScreen):
         yield Static(id="top", markup=False)
         with Horizontal(id="body"):
             with Vertical(id="talk"):
-                yield Welcome(self.starters, self.keys, id="welcome")
+                yield Welcome(self.keys, id="welcome")
                 yield StreamPane(id="pane")
                 yield PromptBox(id="prompt", placeholder="Ask something   Enter sends · ^J new line")
             with Vertical(id="side"):
@@ -90,14 +96,22 @@ class ConversationScreen(PromptScreen):
         rate = REDUCED_HZ if self.session.settings.reduced_motion else PANEL_HZ
         self._meter = self.set_interval(1 / rate, self.refresh_figures, pause=True)
         self.set_interval(SAVING_S, self.watch_saving)
-        self.set_class(not self.session.settings.panel, "-folded")
         if self.session.settings.reasoning:
             self.pane.toggle_reasoning()
         self.show_conversation()
+        self.call_after_refresh(self.load_starters)
         self.look_around()
         first, self.session.first_prompt = self.session.first_prompt, ""
         if first:
             self.ask(first)
+
+    def load_starters(self) -> None:
+        """Read the suggestions, and import what the first prompt needs: after the first paint, for it takes 30 ms."""
+        import chatapp.client.exchange  # noqa: F401
+
+        if not self.starters:
+            self.starters = load_starters()
+            self.query_one(Welcome).offer(self.starters)
 
     @property
     def pane(self) -> StreamPane:
@@ -258,6 +272,8 @@ class ConversationScreen(PromptScreen):
         session.saver.begin(conversation, turn)
         self.pane.add_prompt(prompt)
         self._show_branches(turn)
+        from chatapp.client.exchange import Exchange
+
         self.exchange = Exchange(session, turn, self.pane, retell=retell)
         self._worker = self._run(self.exchange)
         self.refresh_state()

@@ -15,7 +15,7 @@ from chatapp.stream.events import BackendKind
 from chatapp.text.sanitize import sanitize_line
 from chatapp.ui.fitting import cut
 from chatapp.ui.keymap import KeyTable
-from chatapp.ui.starters import Starter
+from chatapp.ui.starters import RACE, Starter
 from chatapp.ui.widgets.metrics_panel import KIND_MARKS
 
 _WORDMARK = (
@@ -50,11 +50,16 @@ class Welcome(Static):
 
         number: int
 
-    def __init__(self, starters: Sequence[Starter], keys: KeyTable, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, keys: KeyTable, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
         super().__init__(id=id, markup=False)
-        self.starters = starters
+        self.starters: Sequence[Starter] = ()
         self.keys = keys
         self.behind: Behind | None = None
+
+    def offer(self, starters: Sequence[Starter]) -> None:
+        """Offer these ways to begin."""
+        self.starters = starters
+        self._draw()
 
     def show(self, behind: Behind) -> None:
         """Say what is behind."""
@@ -89,7 +94,7 @@ def welcome_lines(
     lines.append(Content(""))
     lines += _behind_lines(behind, width)
     lines.append(Content(""))
-    lines += [_starter_line(starter, width) for starter in starters]
+    lines += [_starter_line(starter, width) for starter in starters] or [Content("")] * RACE
     lines.append(Content(""))
     lines.append(
         Content.assemble(
