@@ -105,8 +105,11 @@ class Talk:
     async def _run(self, response_id: str, create: Create, request: Request) -> None:
         response: Response | None = None
         conversation = self._history.conversation(create, response_id)
-        grant, fallback = self._account.grant, self._fallback
-        rescue = Rescue(create.model, fallback if fallback is not None and grant.allows(fallback.name) else None)
+        fallback = self._fallback
+        # A text that is to be told again at one system's pace is no question to another.
+        if fallback is not None and (request.retell is not None or not self._account.grant.allows(fallback.name)):
+            fallback = None
+        rescue = Rescue(create.model, fallback)
         try:
             backend = await self._open(create.model, rescue)
             response = Response(response_id, create, request, backend, self.outbox, rescue)

@@ -217,6 +217,19 @@ async def test_a_token_that_may_not_ask_the_fallback_gets_the_failure():
     assert not other.requests
 
 
+async def test_a_text_to_be_told_again_is_no_question_to_another_backend():
+    other = standing_in()
+    async with (
+        serving(failing("server_error"), other, fallback="other") as (_gateway, url),
+        connected(url) as client,
+    ):
+        await client.say(model="asked", input="hello", retell={"text": "an answer", "source": "somebody"})
+        events = await client.until("response.failed", "error")
+
+    assert events[-1]["type"] == "response.failed"
+    assert not other.requests
+
+
 async def test_a_fallback_that_cannot_be_had_leaves_the_failure_as_it_is(caplog):
     async with serving(failing("server_error"), fallback="nobody") as (_gateway, url):
         pairs = await respond(url)
