@@ -236,6 +236,8 @@ def _reason(exc: BaseException) -> str:
         return "no answer in time"
     if isinstance(exc, ConnectionRefusedError):  # asyncio's own words repeat the address
         return "connection refused"
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted: {exc.verify_message}"
     if isinstance(exc, OSError):
         return exc.strerror or str(exc)
     return str(exc) or type(exc).__name__

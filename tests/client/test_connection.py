@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import trustme
 from websockets.asyncio.server import serve
 
 from chatapp.client.connection import MOST_WAITING, Connection, ResponseCreate, is_this_machine
@@ -236,3 +239,22 @@ async def test_what_follows_a_loss_is_said_by_whoever_opened_the_connection():
         await connection.aclose()
 
     assert (lost.code, lost.hint) == ("gateway_lost", "the next prompt connects again")
+
+
+@pytest.mark.parametrize(
+    ("days", "says"), [((-9, -1), "certificate has expired"), ((-1, 9), "unable to get local issuer certificate")]
+)
+async def test_a_certificate_that_is_not_accepted_is_said_in_words(days, says, tmp_path, monkeypatch):
+    authority = trustme.CA()
+    first, last = (datetime.now(tz=UTC) + timedelta(days=each) for each in days)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", not_before=first, not_after=last).configure_cert(server)
+    if days[1] < 0:  # trusted, and of no use
+        authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    async with serving(ScriptedBackend(echo), tls=server) as (_gateway, url):
+        with pytest.raises(GatewayError, match="cannot be reached: its certificate is not accepted: ") as caught:
+            await Connection.open(url.replace("ws://127.0.0.1", "wss://localhost"), TOKEN)
+
+    assert says in caught.value.message
+    assert "_ssl.c" not in caught.value.message
