@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from json.encoder import encode_basestring as _quote
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,40 +18,19 @@ from chatapp import __version__
 from chatapp.clock import NS_PER_S, NS_PER_US, Clock, MonotonicClock
 from chatapp.recording import codec
 from chatapp.recording.format import FORMAT, VERSION, Header, Quantizer, Seal, format_line, seal_line, utc_now
+from chatapp.recording.lanes import Chunk, Lane, chunks_of, quote
 from chatapp.recording.rewriting import redact_pieces
 from chatapp.recording.sink import Sink, open_sink
 from chatapp.redaction import REDACTOR, SHORTEST_SHAPE, Redactor
-from chatapp.stream.events import BackendInfo, Channel, Delta, Event, Failed, Finished, Request, Sent
+from chatapp.stream.events import Arrival, BackendInfo, Channel, Delta, Event, Failed, Finished, Request, Sent
 
 _encode = msgspec.json.Encoder().encode
 _INTERVALS = tuple(f"0.{micros:06d}" for micros in range(1000))
 """Intervals under 1 ms ready-made: where chunks come so fast, 0.15 us for each count."""
+_TOKEN, _VOCABULARY = 24, 8192
+"""Longest text, and number of texts, whose suspicion is remembered: at most some 700 KiB."""
 _SYNC_NS = NS_PER_S
 """A power cut loses at most this much; a kill loses nothing that was written."""
-
-
-class _Chunk(msgspec.Struct, gc=False):
-    """One upstream chunk on its way to the file."""
-
-    text: str
-    at_ns: int
-    tokens: int
-    uncertainty_ns: int
-
-
-class _Lane:
-    """What the recorder knows of one stream."""
-
-    __slots__ = ("channel", "head", "held", "index", "key")
-
-    def __init__(self, name: str) -> None:
-        self.head = f',"t",{{"s":{_quote(name)},"i":'
-        """How the lines of its chunks go on after the interval."""
-        self.index = 0
-        self.channel: Channel = "answer"
-        self.key = ',"x":'
-        self.held: list[_Chunk] = []
-        """Chunks whose text may end in the beginning of a secret: they wait for the next one."""
 
 
 class Recorder:
@@ -84,10 +62,12 @@ class Recorder:
         self._redactor = self._base.with_patterns(())
         self._known = len(self._base.secrets)
         self._begins_secret = self._redactor.find_beginning()
+        self._suspects: dict[str, bool] = {}
+        """Whether tokens that came before may belong to a secret: text is made of the same few thousand tokens."""
         self._shortest = 0 if self._redactor.patterns else SHORTEST_SHAPE
         """Characters of a text that may hold a secret of a shape, or what a pattern of the user's finds."""
         self._on_problem = on_problem
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, Lane] = {}
         self.zero_ns = self._clock.now_ns()
         """The instant that is 0.0 in the file: of the first request, mark or key. Nothing that was not recorded, such
         as a warm-up, is waited for in a replay."""
@@ -150,7 +130,7 @@ class Recorder:
             # A key pasted into a prompt tends to come back in the answer, token by token: know it by value from now on.
             self._redactor.learn(message.content)
         self._redactor.learn(request.instructions or "")
-        self._begins_secret = self._redactor.find_beginning()
+        self._know_secrets()
         self._line("q", codec.request_data(stream, request, response_id=response_id), self._clock.now_ns())
         if info is not None:
             self.record(stream, info)
@@ -164,17 +144,15 @@ class Recorder:
             if lane.channel != event.channel:
                 self._turn(lane, event.channel)
             text = event.text
-            begins = self._begins_secret
-            if (
-                lane.held
-                or (begins is not None and begins(text) is not None)
-                or (len(text) >= self._shortest and self._redactor.may_hold_secret(text))
-            ):
+            suspect = self._suspects.get(text)
+            if suspect is None:
+                suspect = self._suspect(text)
+            if suspect or lane.held:
                 self._write_carefully(lane, event)
             elif event.arrivals:
                 self._write_chunks(lane, event)
             else:
-                line = self._text_line(lane, text, event.at_ns, event.tokens, event.uncertainty_ns)
+                line = self._text_line(lane, text, event)
                 if self._last:
                     self._write_lines(line, 1)
                 else:
@@ -225,31 +203,43 @@ class Recorder:
 
     # ------------------------------------------------------------------ text, the hot path
 
-    def _turn(self, lane: _Lane, channel: Channel) -> None:
+    def _suspect(self, text: str) -> bool:
+        """Return False where a text neither holds a secret nor ends in the beginning of one; remember short ones."""
+        begins = self._begins_secret
+        found = (begins is not None and begins(text) is not None) or (
+            len(text) >= self._shortest and self._redactor.may_hold_secret(text)
+        )
+        if len(text) <= _TOKEN:
+            if len(self._suspects) >= _VOCABULARY:
+                self._suspects.clear()
+            self._suspects[text] = found
+        return found
+
+    def _turn(self, lane: Lane, channel: Channel) -> None:
         """Go from reasoning to the answer, or back."""
         self._flush(lane)
         lane.channel = channel
         lane.key = ',"x":' if channel == "answer" else ',"r":'
 
-    def _write_chunks(self, lane: _Lane, delta: Delta) -> None:
+    def _write_chunks(self, lane: Lane, delta: Delta) -> None:
         """Write a joined delta's chunks, a line each, with one write: the kernel's share is half of a line's cost."""
         lines: list[bytes] = []
         text, start = delta.text, 0
         for arrival in delta.arrivals:
             end = start + arrival.characters
-            lines.append(self._text_line(lane, text[start:end], arrival.at_ns, arrival.tokens, arrival.uncertainty_ns))
+            lines.append(self._text_line(lane, text[start:end], arrival))
             start = end
         self._write_lines(b"".join(lines), len(lines))
 
-    def _write_carefully(self, lane: _Lane, delta: Delta) -> None:
+    def _write_carefully(self, lane: Lane, delta: Delta) -> None:
         """Write a delta's chunks, but for what may be in the middle of a secret."""
         lines: list[bytes] = []
-        for chunk in _chunks(delta):
+        for chunk in chunks_of(delta):
             self._chunk(lane, lines, chunk)
         if lines:
             self._write_lines(b"".join(lines), len(lines))
 
-    def _chunk(self, lane: _Lane, lines: list[bytes], chunk: _Chunk) -> None:
+    def _chunk(self, lane: Lane, lines: list[bytes], chunk: Chunk) -> None:
         """Add a chunk's line, or hold the chunk back until it is known whether a secret goes on in the next."""
         redactor = self._redactor
         if redactor.secrets or lane.held:
@@ -261,42 +251,47 @@ class Recorder:
                     lines += self._held_lines(lane)
                 return
         text = redactor.text(chunk.text) if redactor.may_hold_secret(chunk.text) else chunk.text
-        lines.append(self._text_line(lane, text, chunk.at_ns, chunk.tokens, chunk.uncertainty_ns))
+        lines.append(self._text_line(lane, text, chunk))
 
-    def _held_lines(self, lane: _Lane) -> list[bytes]:
+    def _held_lines(self, lane: Lane) -> list[bytes]:
         """Return the lines of what a lane held back."""
         held, lane.held = lane.held, []
         texts = redact_pieces([chunk.text for chunk in held], self._redactor)
-        return [
-            self._text_line(lane, text, chunk.at_ns, chunk.tokens, chunk.uncertainty_ns)
-            for chunk, text in zip(held, texts, strict=True)
-        ]
+        return [self._text_line(lane, text, chunk) for chunk, text in zip(held, texts, strict=True)]
 
-    def _flush(self, lane: _Lane) -> None:
+    def _flush(self, lane: Lane) -> None:
         """Write what a lane held back."""
         if lane.held:
             lines = self._held_lines(lane)
             self._write_lines(b"".join(lines), len(lines))
 
-    def _text_line(self, lane: _Lane, text: str, at_ns: int, tokens: int, uncertainty_ns: int) -> bytes:
+    def _text_line(self, lane: Lane, text: str, chunk: Delta | Arrival | Chunk) -> bytes:
         """Return a chunk's line: what `codec.TextData` and `Quantizer.step` say, in one go, as it is the hot path."""
         quantizer = self._quantizer
+        at_ns = chunk.at_ns
         rest = at_ns - quantizer.line_ns
         if rest >= NS_PER_US:
             micros, rest = divmod(rest, NS_PER_US)
             quantizer.line_ns = at_ns - rest
-            interval = _INTERVALS[micros] if micros < 1000 else f"{micros // 1_000_000}.{micros % 1_000_000:06d}"
+            if micros < 1000:
+                interval = _INTERVALS[micros]
+            elif micros < 1_000_000:
+                interval = f"0.{str(micros + 1_000_000)[1:]}"  # "%06d" takes twice as long
+            else:
+                interval = f"{micros // 1_000_000}.{micros % 1_000_000:06d}"
         else:
             interval = "0.000000"
         index = lane.index
         lane.index = index + 1
+        tokens = chunk.tokens
+        uncertainty_ns = chunk.uncertainty_ns
         if tokens and rest and not uncertainty_ns:
-            line = f'[{interval}{lane.head}{index}{lane.key}{_quote(text)},"n":{tokens},"ns":{rest}}}]\n'
+            line = f'[{interval}{lane.head}{index}{lane.key}{quote(text)},"n":{tokens},"ns":{rest}}}]\n'
         else:
             n = f',"n":{tokens}' if tokens else ""
             ns = f',"ns":{rest}' if rest else ""
             un = f',"un":{uncertainty_ns}' if uncertainty_ns else ""
-            line = f"[{interval}{lane.head}{index}{lane.key}{_quote(text)}{n}{ns}{un}}}]\n"
+            line = f"[{interval}{lane.head}{index}{lane.key}{quote(text)}{n}{ns}{un}}}]\n"
         try:
             return line.encode()
         except UnicodeEncodeError:  # a lone surrogate, from half an emoji: JSON text cannot hold it
@@ -310,11 +305,11 @@ class Recorder:
             self._started = True
             self.zero_ns = self._quantizer.line_ns = self._clock.now_ns()
 
-    def _lane(self, stream: str) -> _Lane:
+    def _lane(self, stream: str) -> Lane:
         lane = self._lanes.get(stream)
         if lane is None:
             self._started = True
-            lane = self._lanes[stream] = _Lane(stream)
+            lane = self._lanes[stream] = Lane(stream)
         return lane
 
     def _settle(self, stream: str) -> None:
@@ -327,7 +322,14 @@ class Recorder:
             self._known = len(self._base.secrets)
             for value, name in list(self._base.secrets.items()):
                 self._redactor.add(name, value)
-            self._begins_secret = self._redactor.find_beginning()
+            self._know_secrets()
+
+    def _know_secrets(self) -> None:
+        """Look for all secrets that are known now, from here on."""
+        begins = self._redactor.find_beginning()
+        if begins != self._begins_secret:
+            self._begins_secret = begins
+            self._suspects.clear()
 
     def _redacted(self, data: Any) -> Any:
         return self._redactor.value(codec.encodable(msgspec.to_builtins(data)))
@@ -375,16 +377,3 @@ class Recorder:
         self.problem = f"recording stopped: {reason} ({self._sink.name}, {self.events} events kept)"
         if self._on_problem is not None:
             self._on_problem(self.problem)
-
-
-def _chunks(delta: Delta) -> list[_Chunk]:
-    """Return the upstream chunks of a delta."""
-    if not delta.arrivals:
-        return [_Chunk(delta.text, delta.at_ns, delta.tokens, delta.uncertainty_ns)]
-    chunks: list[_Chunk] = []
-    start = 0
-    for arrival in delta.arrivals:
-        end = start + arrival.characters
-        chunks.append(_Chunk(delta.text[start:end], arrival.at_ns, arrival.tokens, arrival.uncertainty_ns))
-        start = end
-    return chunks
