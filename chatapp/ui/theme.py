@@ -131,8 +131,8 @@ CONTRAST = Theme(
         "text": "#ffffff",
         "text-muted": "#e4e4e4",
         "text-disabled": "#c4c4c4",
-        "block-cursor-background": "#ffd800",
-        "block-cursor-foreground": "#000000",
+        "block-cursor-background": "#00448a",  # the row keeps its own colours, all of them light
+        "block-cursor-foreground": "#ffffff",
         "border": "#ffd800",
         "border-blurred": "#9a9a9a",
         "footer-background": "#000000",
@@ -178,9 +178,10 @@ ANSI = Theme(
         "ansi-foreground": "ansi_white",
         "border": "ansi_blue",
         "border-blurred": "ansi_bright_black",
+        # A chosen row keeps the colours of its marks and names: no ground suits all of them in every palette.
         "block-cursor-foreground": "ansi_default",
-        # A row keeps the colours of its own marks and names: all of them must be readable on it.
-        "block-cursor-background": "ansi_blue",
+        "block-cursor-background": "ansi_default",
+        "block-cursor-text-style": "bold underline",
         "footer-key-foreground": "ansi_yellow",
         "input-cursor-background": "ansi_default",
         "input-cursor-foreground": "ansi_default",

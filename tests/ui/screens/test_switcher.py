@@ -1,11 +1,13 @@
 """The backend switcher: what it offers, in which order, and one server's models alone."""
 
 import pytest
+from textual.color import Color
 
 from chatapp.protocol.responses import ModelListing
 from chatapp.ui.screens.switcher import Switcher, listing_items
 from tests.ui.screens.test_chat import chat, choose, send, settle
 from tests.ui.scripted import ScriptedConnection
+from tests.ui.test_theme import contrast
 
 MACHINE = "On this machine"
 LISTINGS = (
@@ -59,3 +61,28 @@ async def test_a_bare_server_name_by_command_offers_its_models_or_is_completed(m
         await send(pilot, "/backend groq")
         assert app.screen is chat(app)
         assert app.session.backend == "groq/x"
+
+
+@pytest.mark.parametrize("theme", ["chatapp-dark", "chatapp-light", "chatapp-contrast"])
+async def test_the_chosen_row_can_be_read(make_app, theme):
+    app = make_app(theme=theme)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.pause(0.1)
+        await pilot.press("f2")
+        await pilot.pause(0.2)
+        style = app.screen.query_one("#picker-list").get_visual_style("option-list--option-highlighted")
+        text = Color.parse(app.theme_variables["foreground"])  # what the rows' own spans use
+        assert contrast(text, style.background) >= 4.5
+
+
+async def test_the_chosen_row_is_told_apart_without_colours(make_app, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.pause(0.1)
+        await pilot.press("f2")
+        await pilot.pause(0.2)
+        chosen = app.screen.query_one("#picker-list")
+        style = chosen.get_visual_style("option-list--option-highlighted")
+        assert style.underline
+        assert not chosen.get_visual_style("option-list--option").underline
