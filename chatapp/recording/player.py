@@ -72,6 +72,7 @@ class Player:
         self._idle_ns = round(limit_s * NS_PER_S) if limit_s else None
         self._chapters = recording.marks or _questions(recording)
         self._changed = asyncio.Event()
+        self._sleep: asyncio.Future[None] | None = None
         self._target_ns: int | None = None
         self._steps = 0
         self._next: Entry | None = None
@@ -118,7 +119,7 @@ class Player:
             at_ns = self.position_ns
             self.state = "paused"
             self._at_ns = at_ns
-            self._changed.set()
+            self._change()
 
     def resume(self) -> None:
         """Go on; after the end, from the start."""
@@ -127,7 +128,7 @@ class Player:
         elif self.state == "paused":
             self.state = "playing"
             self._due_ns = self._clock.now_ns()
-            self._changed.set()
+            self._change()
 
     def toggle(self) -> None:
         """Pause or go on."""
@@ -141,7 +142,7 @@ class Player:
         self.pause()
         if self.state == "paused":
             self._steps += 1
-            self._changed.set()
+            self._change()
 
     def seek(self, at_ns: int) -> None:
         """Jump to a time; a paused player stays paused."""
@@ -149,7 +150,7 @@ class Player:
         if self.state == "ended":
             self.state = "playing"
             self.ended.clear()
-        self._changed.set()
+        self._change()
 
     def skip(self, seconds: float) -> None:
         """Jump by some seconds, back where negative."""
@@ -174,7 +175,7 @@ class Player:
         if self._target_ns is None:
             self._at_ns = at_ns
         self._due_ns = self._clock.now_ns()
-        self._changed.set()
+        self._change()
 
     def faster(self, steps: int = 1) -> None:
         """Go `steps` up in `SPEEDS`, down where negative."""
@@ -244,17 +245,23 @@ class Player:
             gap_ns = min(gap_ns, self._idle_ns)
         return gap_ns if self.speed == 1.0 else round(gap_ns / self.speed)
 
+    def _change(self) -> None:
+        """Let `play` look again now: a key has changed something."""
+        self._changed.set()
+        if self._sleep is not None:
+            self._sleep.cancel()
+
     async def _sleep_until(self, deadline_ns: int) -> None:
-        """Sleep to a deadline, or until a key changes something."""
-        sleep = asyncio.ensure_future(self._clock.sleep_until(deadline_ns))
-        change = asyncio.ensure_future(self._changed.wait())
+        """Sleep to a deadline, or until a key changes something. One task: each further one makes every chunk later."""
+        self._sleep = asyncio.ensure_future(self._clock.sleep_until(deadline_ns))
         try:
-            await asyncio.wait((sleep, change), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((self._sleep,))
         finally:
-            for task in (sleep, change):
-                task.cancel()
+            sleep, self._sleep = self._sleep, None
+            if not sleep.done():
+                sleep.cancel()
                 with suppress(asyncio.CancelledError):
-                    await task
+                    await sleep
 
     # ------------------------------------------------------------------ moving through the file
 
