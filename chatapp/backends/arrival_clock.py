@@ -77,6 +77,8 @@ class ArrivalClock:
         self._sock = sock
         self._empty_at_ns = time.monotonic_ns()
         """When the receive queue was last known to be empty: nothing that is read later arrived before."""
+        self._last_ns = 0
+        """When the last arrival was said to be: bytes of a connection come in order, readings of two clocks may not."""
         self._bytes_read = 0
         self._segments: int | None = 0
         """Data segments received when the queue was last known empty; None where that is not known."""
@@ -145,9 +147,11 @@ class ArrivalClock:
         if stamp_ns is None or not self._empty_at_ns - 20_000 <= stamp_ns + offset_ns <= now_ns + 20_000:
             segment = Segment(data, now_ns, now_ns - self._empty_at_ns)
         else:
-            at_ns = min(max(stamp_ns + offset_ns, self._empty_at_ns), now_ns)
-            uncertainty_ns = 0 if alone else max(0, at_ns - self._earliest_ns(now_ns, at_ns))
-            segment = Segment(data, at_ns, uncertainty_ns + offset_error_ns, "kernel")
+            stamped_ns = min(max(stamp_ns + offset_ns, self._empty_at_ns), now_ns)
+            at_ns = max(stamped_ns, self._last_ns)
+            earliest_ns = stamped_ns if alone else min(stamped_ns, self._earliest_ns(now_ns, stamped_ns))
+            segment = Segment(data, at_ns, at_ns - earliest_ns + offset_error_ns, "kernel")
+        self._last_ns = segment.at_ns
         self._note(len(data) < max_bytes, before_ns)
         return segment
 

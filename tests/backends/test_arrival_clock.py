@@ -163,6 +163,20 @@ def test_a_stamp_a_moment_after_the_read_is_the_read():
 
 
 @linux
+def test_bytes_arrive_in_order_whatever_two_readings_of_the_clocks_say():
+    sock = FakeSocket([None])
+    clock = ArrivalClock(sock)
+    time.sleep(0.001)
+    late = clock.receive(1)  # a whole buffer: there may be more, that came before this was read
+    now_ns = time.time_ns()
+    sock.stamps = [now_ns, now_ns - 50_000]
+    second, third = clock.receive(1), clock.receive(1)
+    assert (late.source, second.source, third.source) == ("process", "kernel", "kernel")
+    assert late.at_ns <= second.at_ns <= third.at_ns
+    assert third.at_ns - third.uncertainty_ns < third.at_ns
+
+
+@linux
 def test_an_old_kernel_does_not_count_segments():
     clock = ArrivalClock(FakeSocket([time.time_ns()], info=bytes(104)))
     assert clock.receive(10).uncertainty_ns >= 0
