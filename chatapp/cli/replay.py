@@ -30,6 +30,7 @@ def replay(
     force: bool,
 ) -> int:
     """Show the run that is recorded in FILE, as it was."""
+    from chatapp.cli.quantities import parse_speed
     from chatapp.recording.reader import Recording
 
     factor = parse_speed(speed)
@@ -38,25 +39,6 @@ def replay(
             with _repaced(recording, repace) as both:
                 return _show(both, factor, idle_limit, headless=headless, json_file=json_file)
         return _show(recording, factor, idle_limit, headless=headless, json_file=json_file)
-
-
-def parse_speed(text: str) -> float | None:
-    """Return a speed factor, None for `max`.
-
-    Raises:
-        UsageError: it is neither a positive number nor `max`.
-    """
-    from chatapp.errors import UsageError
-
-    if text == "max":
-        return None
-    try:
-        factor = float(text.removesuffix("x"))
-    except ValueError:
-        factor = 0.0
-    if not 0.01 <= factor <= 1000:
-        raise UsageError(f"--speed takes a factor from 0.01 to 1000, or max, not {text!r}")
-    return factor
 
 
 def _show(
