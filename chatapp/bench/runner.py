@@ -22,6 +22,7 @@ from chatapp.bench.schedule import Load, arrival_offsets_ns
 from chatapp.bench.workloads import Workload
 from chatapp.clock import NS_PER_MS, NS_PER_S, Clock
 from chatapp.errors import BackendError
+from chatapp.scheduling import ask_for_short_slices
 from chatapp.stream import metrics
 from chatapp.stream.answer import Answer
 from chatapp.stream.events import BackendInfo, Request
@@ -165,6 +166,7 @@ class Runner:
         """
         await self.warm(load.warmup)
         level = self._level = _Level(self, load, self._clock, self._numbers)
+        ask_for_short_slices()
         with quiet_collector():
             async with Watch(self._clock) as watch:
                 begin = self._clock.now_ns()

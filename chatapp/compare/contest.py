@@ -22,6 +22,7 @@ from chatapp.bench.workloads import Workload
 from chatapp.clock import NS_PER_S, Clock
 from chatapp.compare.race import progress_curve
 from chatapp.errors import BackendError
+from chatapp.scheduling import ask_for_short_slices
 from chatapp.stream.answer import Answer
 from chatapp.stream.events import Event, Failed, Finished, Request
 from chatapp.stream.metrics import Figures
@@ -155,6 +156,7 @@ class Contest:
         said = on_run or (lambda _contestant, _run: None)
         if self._over():
             return
+        ask_for_short_slices()
         with quiet_collector():
             if self.at_once:
                 await self._all_at_once(said)

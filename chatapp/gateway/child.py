@@ -23,6 +23,7 @@ from chatapp.gateway.service import make_models, make_resolve
 from chatapp.log import start_logging
 from chatapp.protocol.responses import PATH
 from chatapp.redaction import Secret
+from chatapp.scheduling import ask_for_short_slices
 
 PATIENCE_S = 24 * 3600.0
 
@@ -32,6 +33,7 @@ T = TypeVar("T")
 def main() -> None:
     """Serve on a free loopback port until the parent is gone."""
     die_with_parent()
+    ask_for_short_slices()  # the screen that it measures for is the nearest rival for the processor
     start_logging("gateway")
     told: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
     token = Secret("gateway token", told.pop("token"))
