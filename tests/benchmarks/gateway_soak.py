@@ -51,6 +51,8 @@ class Soak:
         self._sinks: dict[int, Sink] = {}
         self._stopping = False
         self._memory: deque[float] = deque(maxlen=60)
+        self.curve_kib: list[int] = []
+        """Resident memory, the median of each minute."""
 
     async def run(self, minutes: float) -> list[dict[str, Any]]:
         """Soak and return the rows."""
@@ -58,9 +60,13 @@ class Soak:
         keepers = [asyncio.create_task(self._keep(number)) for number in range(self._streams)]
         end = time.monotonic() + minutes * 60
         settled = time.monotonic() + min(120.0, minutes * 20)
+        seconds = 0
         while time.monotonic() < end:
             await asyncio.sleep(1)
             self._memory.append(self.server.resident_kib())
+            seconds += 1
+            if seconds % 60 == 0:
+                self.curve_kib.append(round(median(self._memory)))
             for _ in range(max(1, self._streams // 50)):
                 self._harm()
             if settled and time.monotonic() > settled:
@@ -142,12 +148,14 @@ def soak(minutes: float, streams: int, *, seed: int = 7, json_file: str = "-") -
     if (os.cpu_count() or 1) > 1:
         os.sched_setaffinity(0, {1})
     with serving("gateway", "uvloop", "--quiet") as server:
-        rows = run(Soak(server, streams, seed).run(minutes))
+        load = Soak(server, streams, seed)
+        rows = run(load.run(minutes))
     report = {
         "schema": "chatapp.gateway-soak/1",
         "environment": environment(),
         "minutes": minutes,
         "rows": rows,
+        "memory_kib_by_minute": load.curve_kib,
         "growth": round(rows[-2]["resident_kib"] / rows[1]["resident_kib"] - 1, 4),
     }
     text = json.dumps(report, indent=1)
