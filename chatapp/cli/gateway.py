@@ -70,7 +70,6 @@ def gateway(  # noqa: PLR0913, PLR0917 - one for each option
     from chatapp.gateway.access import is_loopback
     from chatapp.gateway.child import run
     from chatapp.log import start_logging
-    from chatapp.scheduling import ask_for_short_slices
 
     settings = load_settings()
     tls = tls_context(tls_cert, tls_key)
@@ -90,7 +89,6 @@ def gateway(  # noqa: PLR0913, PLR0917 - one for each option
             click.echo(f"chatapp: warning: {line}", err=True)
         return run_workers(context, where, secure=tls is not None)
     meter = make_meter(page, worker=share_port)
-    ask_for_short_slices()
     return run(_serve(settings, host, port, tokens, where, tls, origins, fallback, meter=meter, share_port=share_port))
 
 

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from chatapp.config import Settings, load_settings
 from chatapp.errors import ChatappError
 from chatapp.gateway.access import Access
+from chatapp.gateway.arenas import use_one_arena
 from chatapp.gateway.process import ChildOptions, die_with_parent
 from chatapp.gateway.server import Gateway
 from chatapp.gateway.service import make_models, make_resolve
@@ -33,7 +34,6 @@ T = TypeVar("T")
 def main() -> None:
     """Serve on a free loopback port until the parent is gone."""
     die_with_parent()
-    ask_for_short_slices()  # the screen that it measures for is the nearest rival for the processor
     start_logging("gateway")
     told: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
     token = Secret("gateway token", told.pop("token"))
@@ -50,7 +50,9 @@ def main() -> None:
 
 
 def run(main_task: Coroutine[Any, Any, T]) -> T:
-    """Run an event loop, uvloop's where it is installed, and return what the task returns."""
+    """Run the event loop of a process that serves, uvloop where it is installed, and return what the task returns."""
+    use_one_arena()
+    ask_for_short_slices()  # the screen that is measured for is the nearest rival for the processor
     try:
         import uvloop
     except ImportError:
