@@ -22,7 +22,7 @@ _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 
 
-_HINT = re.compile(r"(?i)bearer |eyJ|AIza|A[KS]IA|[-_][a-z0-9]|://|=")
+_HINT = re.compile(r"(?i)bearer\s|eyJ|AIza|A[KS]IA|[-_][a-z0-9]|://|=")
 """Every shape holds one of these, so one search tells that a token's text needs no closer look."""
 
 SHORTEST_SHAPE = 8
@@ -164,6 +164,9 @@ class Redactor:
         for name, shape in _SHAPES:
             for match in shape.finditer(text):
                 self.add(name, match[0][len(match[1]) :])
+        for pattern in self._patterns:
+            for match in pattern.finditer(text):
+                self.add("pattern", match[0])
 
     def value(self, value: Any) -> Any:
         """Return a JSON-like value with every string in it redacted, keys included."""

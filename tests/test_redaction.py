@@ -129,3 +129,17 @@ def test_spans_say_where_secrets_stand():
 def test_overlapping_spans_are_one():
     redactor = Redactor([re.compile("abcdef"), re.compile("defghi")])
     assert redactor.spans("xabcdefghix") == [(1, 10, "[REDACTED:pattern]")]
+
+
+@pytest.mark.parametrize("gap", [" ", "\n", "\t", "\u00a0"])
+def test_the_quick_look_misses_nothing_that_the_close_one_finds(gap):
+    redactor = Redactor()
+    text = f"Authorization: Bearer{gap}abcdefghijkl"
+    assert redactor.text(text) != text
+    assert redactor.may_hold_secret(text)
+
+
+def test_what_fits_a_users_pattern_is_learnt_too():
+    redactor = Redactor([re.compile(r"CORP-\d{6}")])
+    redactor.learn("what is CORP-123456?")
+    assert redactor.secrets == {"CORP-123456": "pattern"}

@@ -197,9 +197,13 @@ class Recorder:
             self._stopped = False
             self._put(0, "g", _encode({"reason": self.problem}))
         self._write_lines(b"", 0)  # before the seal, whose hash is over it
-        self._write_lines(seal_line(Seal(self.events, self._redactor.hits, self._sink.digest())), 0)
-        self._stopped = True
-        self._sink.close()
+        try:
+            self._write_lines(seal_line(Seal(self.events, self._redactor.hits, self._sink.digest())), 0)
+        except OSError as exc:  # lines that are compressed many at a time reach the disk here at the latest
+            self._fail(exc)
+        finally:
+            self._stopped = True
+            self._sink.close()
 
     # ------------------------------------------------------------------ text, the hot path
 
@@ -234,7 +238,13 @@ class Recorder:
     def _write_carefully(self, lane: Lane, delta: Delta) -> None:
         """Write a delta's chunks, but for what may be in the middle of a secret."""
         lines: list[bytes] = []
-        for chunk in chunks_of(delta):
+        chunks = chunks_of(delta)
+        if len(chunks) > 1 and self._redactor.may_hold_secret("".join(held.text for held in lane.held) + delta.text):
+            # The whole text is here: what only its shape tells is found over the chunks, too.
+            chunks, lane.held = lane.held + chunks, []
+            texts = redact_pieces([chunk.text for chunk in chunks], self._redactor)
+            chunks = [msgspec.structs.replace(chunk, text=text) for chunk, text in zip(chunks, texts, strict=True)]
+        for chunk in chunks:
             self._chunk(lane, lines, chunk)
         if lines:
             self._write_lines(b"".join(lines), len(lines))

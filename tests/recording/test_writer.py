@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -234,6 +235,19 @@ def test_a_full_disk_ends_the_recording_and_not_the_stream():
     recorder.record("a", Finished(2))
     recorder.close()
     assert problems == ["recording stopped: the disk is full (/dev/full, 0 events kept)"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_under_a_compressed_recording_is_said_when_it_is_closed(tmp_path):
+    path = tmp_path / "a.tokcast.gz"
+    path.symlink_to("/dev/full")
+    problems = []
+    recorder = Recorder.open(path, on_problem=problems.append)
+    recorder.record("a", Delta("x", 1))
+    recorder.close()
+    (problem,) = problems
+    assert problem.startswith("recording stopped: the disk is full")
+    recorder.close()
 
 
 def test_a_disk_that_fills_up_leaves_a_valid_file(tmp_path):

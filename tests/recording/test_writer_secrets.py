@@ -1,5 +1,8 @@
 """No secret gets into a recording, whatever field it stands in and however it is cut."""
 
+import re
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -131,3 +134,38 @@ def test_a_secret_loaded_after_the_start_is_known_too(tmp_path):
         recorder.begin("a", HELLO)
         recorder.record("a", Delta(CANARY, 1))
     assert CANARY not in path.read_text()
+
+
+@pytest.mark.parametrize("before", ["", "my key begins s"])
+def test_a_key_known_by_its_shape_alone_is_found_over_the_chunks_of_a_joined_delta(tmp_path, before):
+    redactor = Redactor()
+    redactor.add("OTHER", "s3cret-value")  # `before` may be its beginning, so that a chunk is held back
+    path = tmp_path / "a.tokcast"
+    with Recorder.open(path, clock=VirtualClock(), redactor=redactor) as recorder:
+        recorder.begin("a", HELLO)
+        if before:
+            recorder.record("a", Delta(before, 1, tokens=1))
+        pieces = ["k-abcdefg" if before else "my sk-abcdefg", "hij0123456789", " is it"]
+        arrivals = tuple(Arrival(2 + i, len(piece), 1) for i, piece in enumerate(pieces))
+        recorder.record("a", Delta("".join(pieces), 4, arrivals=arrivals, tokens=3))
+        recorder.record("a", Finished(9))
+    raw = path.read_text()
+    assert "abcdefg" not in raw
+    assert "0123456789" not in raw
+    assert "[REDACTED:key]" in raw
+    with Recording.open(path) as recording:
+        (answer,) = load_answers(recording)
+    assert [e.at_ns for e in answer.events if isinstance(e, Delta)] == ([1] if before else []) + [2, 3, 4]
+
+
+def test_a_users_pattern_in_the_prompt_is_found_in_pieces(tmp_path):
+    path = tmp_path / "a.tokcast"
+    redactor = Redactor([re.compile(r"CORP-\d{6}")])
+    with Recorder.open(path, clock=VirtualClock(), redactor=redactor) as recorder:
+        recorder.begin("a", Request((Message("user", "what is CORP-123456?"),)))
+        for i, piece in enumerate(("CORP", "-123", "456", " is")):
+            recorder.record("a", Delta(piece, i + 1, tokens=1))
+        recorder.record("a", Finished(9))
+    raw = path.read_text()
+    assert "123456" not in raw
+    assert "-123" not in raw
