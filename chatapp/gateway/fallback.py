@@ -120,6 +120,9 @@ class Rescue:
         except ChatappError as exc:
             _log.error("%s failed (%s), and its fallback %s cannot be had: %s", asked, code, fallback.name, exc.message)
             return None
+        except Exception:  # a bug, or no descriptors left: what the asked backend failed with is the answer then
+            _log.exception("%s failed (%s), and its fallback %s cannot be opened", asked, code, fallback.name)
+            return None
         self.substitution = Substitution(asked, backend.info, code, reason, lost_ns)
         _log.warning("fallback: %s", self.substitution.notice.message)
         fallback.meter.fell_back(asked, fallback.name, code)

@@ -34,6 +34,7 @@ NONSENSE = frozenset({"bad_message", "invalid_json", "unknown_type"})
 YIELD_EVERY = 64
 """Deltas after which a response lets others have their turn."""
 
+_UNBEGUN = WireError("cancelled", "cancelled before the answer began", status=499)
 _log = logging.getLogger(__name__)
 
 
@@ -99,8 +100,9 @@ class Talk:
         request = self._history.request(create)
         self._account.begin(create.model, time.monotonic())
         response_id = f"resp_{secrets.token_hex(12)}"
-        running = _Running(create, asyncio.create_task(self._run(response_id, create, request)))
-        self._running[response_id] = running
+        task = asyncio.create_task(self._run(response_id, create, request))
+        self._running[response_id] = _Running(create, task)
+        task.add_done_callback(lambda _task: self._release(response_id, unbegun=True))
 
     async def _run(self, response_id: str, create: Create, request: Request) -> None:
         response: Response | None = None
@@ -117,16 +119,27 @@ class Talk:
         except WireError as exc:
             self._meter.refused(exc.code)
             self.outbox.put([exc.to_frame(create.stream_id)])
+        except asyncio.CancelledError:  # while its backend was being opened: a begun response ends by itself
+            self.outbox.put([_UNBEGUN.to_frame(create.stream_id)])
+            raise
         else:
             if response.transcript.is_whole:
                 self._history.remember(response_id, request, response.transcript.text, conversation=conversation)
         finally:  # before anything else is waited for: the client may ask again on the same stream at once
-            self._account.streams -= 1
-            task = self._running.pop(response_id).task
-        if response is not None and self._meter.reads_answers:
+            self._release(response_id)
+        task = asyncio.current_task()
+        if response is not None and task is not None and self._meter.reads_answers:
             self._reporting.append(task)
             task.add_done_callback(self._reporting.remove)
             await asyncio.to_thread(self._report, response, conversation)
+
+    def _release(self, response_id: str, *, unbegun: bool = False) -> None:
+        """Give a response's place back, once. One cancelled before its task's first step has only this to end it."""
+        running = self._running.pop(response_id, None)
+        if running is not None:
+            self._account.streams -= 1
+            if unbegun:
+                self.outbox.put([_UNBEGUN.to_frame(running.create.stream_id)])
 
     def _report(self, response: Response, conversation: str) -> None:
         self._meter.ended(response.ended(conversation, self._trace))

@@ -207,7 +207,9 @@ class ResponseDecoder:
         elif frame.type in ("response.completed", "response.incomplete"):
             yield from self._finished(frame, now_ns)
         elif frame.type in ("response.failed", "error"):
-            yield self._failed(frame, now_ns)
+            failure = self._failed(frame, now_ns)
+            # Cancelled before there was an answer that could end as such.
+            yield Finished(now_ns, "cancelled") if failure.code == "cancelled" else failure
 
     def _sent(self, sent: _Sent | None, now_ns: int) -> Sent:
         if sent is None:  # a server without the extensions

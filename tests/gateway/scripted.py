@@ -82,11 +82,11 @@ async def silent(request):
 
 
 @asynccontextmanager
-async def serving(*backends, tokens=None, loopback=True, origins=(), tls=None, **options):
+async def serving(*backends, tokens=None, loopback=True, origins=(), tls=None, resolve=None, **options):
     """A gateway on loopback; yields (gateway, websocket URL)."""
     known = {backend.info.name: backend for backend in backends}
 
-    def resolve(name):
+    def resolve_known(name):
         if name not in known:
             raise UnknownNameError("backend", name, known)
         return known[name]
@@ -94,7 +94,8 @@ async def serving(*backends, tokens=None, loopback=True, origins=(), tls=None, *
     async def models():
         return [ModelListing(id=name, label=b.info.label, kind=b.info.kind) for name, b in known.items()]
 
-    gateway = Gateway(resolve, models, Access(tokens or TOKEN.reveal(), loopback=loopback, origins=origins), **options)
+    access = Access(tokens or TOKEN.reveal(), loopback=loopback, origins=origins)
+    gateway = Gateway(resolve or resolve_known, models, access, **options)
     await gateway.listen("127.0.0.1", 0, tls=tls)
     try:
         yield gateway, f"ws://127.0.0.1:{gateway.port}{PATH}"

@@ -238,6 +238,21 @@ async def test_a_fallback_that_cannot_be_had_leaves_the_failure_as_it_is(caplog)
     assert "its fallback nobody cannot be had" in caplog.text
 
 
+async def test_a_fallback_that_breaks_while_it_is_opened_leaves_the_failure_as_it_is(caplog):
+    asked = failing("server_error")
+
+    def resolve(name):
+        if name == asked.info.name:
+            return asked
+        raise OSError("too many open files")
+
+    async with serving(resolve=resolve, fallback="other") as (_gateway, url):
+        pairs = await respond(url)
+
+    assert (pairs[-1][0].code, pairs[-1][0].message) == ("server_error", "it says no")
+    assert "its fallback other cannot be opened" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -166,6 +167,38 @@ async def test_case_31_a_cancel_ends_the_answer_and_closes_its_upstream(which):
 
     assert last["response"]["status"] == "cancelled"
     assert backend.closed_early == 1
+
+
+async def test_case_31_a_cancel_in_the_same_read_as_its_request_ends_it_and_frees_its_place():
+    async with serving(ScriptedBackend(endless)) as (gateway, url), connected(url) as client:
+        asked = frame(event("response.create", model="scripted", input="hi", stream_id="s"))
+        await client.send(asked + frame(event("response.cancel")))
+        got = await client.event()
+        assert (got["type"], got["error"]["code"], got["stream_id"]) == ("error", "cancelled", "s")
+        assert gateway.streams == 0
+        await client.send(asked)
+        await client.until("response.output_text.delta")
+        assert gateway.streams == 1
+
+
+async def test_case_31_a_cancel_while_the_backend_is_being_opened_ends_the_request():
+    opening, go_on = threading.Event(), threading.Event()
+
+    def resolve(name):
+        opening.set()
+        go_on.wait(10)
+        return ScriptedBackend(echo)
+
+    async with serving(resolve=resolve) as (gateway, url), connected(url) as client:
+        await client.say(model="scripted", input="hi", stream_id="s")
+        await asyncio.to_thread(opening.wait, 10)
+        await client.send(frame(event("response.cancel")))
+        got = await client.event()
+        assert (got["type"], got["error"]["code"], got["stream_id"]) == ("error", "cancelled", "s")
+        assert gateway.streams == 0
+        go_on.set()
+        await client.say(model="scripted", input="hi", stream_id="s")
+        await client.until("response.completed")
 
 
 async def test_case_31_a_cancel_of_one_stream_leaves_the_other():

@@ -264,6 +264,14 @@ def test_an_error_event_ends_its_stream(fields, code, message):
     assert decoder.ended
 
 
+def test_a_cancel_before_there_was_an_answer_ends_it_as_cancelled():
+    decoder = ResponseDecoder(0)
+
+    error = {"code": "cancelled", "message": "cancelled before the answer began"}
+    assert feed(decoder, plain("error", error=error), now_ns=9) == [Finished(9, "cancelled")]
+    assert decoder.ended
+
+
 def test_an_end_counts_even_where_its_details_are_of_the_wrong_types():
     frame = decode_frame(plain("error", stream_id="s1", error={"code": 400, "message": ["x"]}))
 
