@@ -19,7 +19,7 @@ from chatapp.client.wording import DASH
 from chatapp.stream.events import BackendKind
 from chatapp.stream.figures import Snapshot
 from chatapp.text.sanitize import sanitize_line
-from chatapp.ui.fitting import columns, cut
+from chatapp.ui.fitting import columns, cut, wrap
 from chatapp.ui.widgets.digits import big, speed_text
 
 _WARNING_LINES = 4
@@ -238,12 +238,18 @@ def pair(name: str, value: str, width: int) -> Content:
 
 
 def wrapped_pair(name: str, value: str, width: int) -> Content:
-    """Return a name to the left and a value to the right, on more lines where it is too long for one."""
+    """Return a name to the left and a value to the right, on more lines where it is too long for one.
+
+    The name has a line of its own where not even the value's first word fits beside it.
+    """
     if columns(name) + 1 + columns(value) <= width:
         return pair(name, value, width)
-    head = cut(name, width // 2)
-    # The name's place in the first line is held by what wrapping does not break.
-    held = "\0" * (columns(head) + 1)
-    too_long = any(columns(word) > width for word in value.split())
-    first, *rest = textwrap.wrap(value, width, initial_indent=held, break_long_words=too_long) or [""]
-    return Content("\n").join([pair(head, first.lstrip("\0"), width), *(pair("", line, width) for line in rest)])
+    beside = width - columns(name) - 1
+    word = value.partition(" ")[0]
+    if columns(word) > beside:
+        lines = wrap(value, width)
+        head = Content.styled(cut(name, width), "$quiet")
+    else:
+        first, *lines = wrap(value, width, first=beside)
+        head = pair(name, first, width)
+    return Content("\n").join([head, *(pair("", line, width) for line in lines)])

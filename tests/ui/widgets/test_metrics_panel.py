@@ -4,7 +4,7 @@ from rich.cells import cell_len
 
 from chatapp.stream.answer import Answer
 from chatapp.stream.events import BackendInfo, ServerTiming
-from chatapp.ui.widgets.metrics_panel import PanelView, fit, pair, panel_rows, sparkline
+from chatapp.ui.widgets.metrics_panel import PanelView, fit, pair, panel_rows, sparkline, wrapped_pair
 from tests.ui.scripted import paced
 
 INFO = BackendInfo("sim:cs3/kimi-k2.6", "CS-3 · Kimi K2.6", "simulated", "Cerebras", "kimi-k2.6")
@@ -156,3 +156,32 @@ def test_token_counts_are_written_closer_before_their_name_is_cut():
     assert row(shown(PanelView("x", "live", "", wide)), "in / out").endswith("12 / 400")
     long = snapshot(output_tokens=12_345, input_tokens=11_053, input_estimated=True, output_estimated=True)
     assert row(shown(PanelView("x", "live", "", long)), "in/out").endswith("~11,053/~12,345")
+
+
+LONG_PAIRS = (
+    ("modelled on", "cs-3/llama3.370binstruct fp16"),
+    ("modelled on", "h100x16/deepseek-r1-0528 fp8"),
+    ("bound by", "exchange between chips 45%"),
+    ("模型", "这是一个非常长的没有空格的名字而且还要更长一些"),
+    ("name", "a 这是一个非常长的没有空格的名字而且还要更长一些 end"),
+    ("a name of some length", "value"),
+)
+
+
+@pytest.mark.parametrize(("name", "value"), LONG_PAIRS)
+@pytest.mark.parametrize("width", [22, 24, 30])
+def test_neither_name_nor_value_of_a_long_pair_loses_anything(name, value, width):
+    lines = wrapped_pair(name, value, width).plain.split("\n")
+    assert all(cell_len(line) <= width for line in lines)
+    assert "".join("".join(lines).split()) == "".join((name + value).split())
+    assert lines[0].startswith(name)
+
+
+def test_a_name_with_a_hyphen_is_not_broken_at_it():
+    lines = wrapped_pair("on", "cs-3 and gpt-oss-120b-instruct", 22).plain.split("\n")
+    assert [line.strip() for line in lines[1:]] == ["gpt-oss-120b-instruct"]
+
+
+def test_a_name_stands_on_its_own_line_where_the_first_word_does_not_fit_beside_it():
+    lines = wrapped_pair("modelled on", "cs-3/llama3.370binstruct fp16", 24).plain.split("\n")
+    assert [line.strip() for line in lines] == ["modelled on", "cs-3/llama3.370binstruct", "fp16"]
