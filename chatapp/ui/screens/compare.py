@@ -13,7 +13,7 @@ from chatapp.errors import UsageError
 from chatapp.text.sanitize import sanitize_line
 from chatapp.ui.keymap import key_label
 from chatapp.ui.screens.prompting import OwnKey
-from chatapp.ui.screens.race import RaceScreen, lane_group
+from chatapp.ui.screens.race import RaceScreen
 from chatapp.ui.widgets.hint_bar import Hint
 from chatapp.ui.widgets.lane import Lane
 from chatapp.ui.widgets.race_plot import RacePlot
@@ -37,6 +37,8 @@ class CompareScreen(RaceScreen):
         OwnKey("ctrl+e", "zoom", "One lane alone, or all", "zoom"),
         OwnKey("f6", "plots", "Texts, or plots of speed and gaps", "plots"),
     )
+    WHILE_STREAMING = RaceScreen.WHILE_STREAMING | {"compare"}
+    """The key that opens the comparison closes it, also while lanes run: they are cancelled."""
     ELSEWHERE = "it belongs to the chat; /compare goes back there"
 
     def hints(self) -> list[Hint]:
@@ -50,21 +52,17 @@ class CompareScreen(RaceScreen):
     async def action_cancel(self) -> None:
         """Cancel all lanes and keep what came; with none running, leave."""
         if self.running:
-            self._cancel_lanes()
+            self.cancel_lanes()
         else:
             self.action_leave()
 
     def action_leave(self) -> None:
         """Go back to the chat, or end the app where compare was all that was asked for."""
-        self._cancel_lanes()
+        self.cancel_lanes()
         if len(self.app.screen_stack) > 2:
             self.dismiss(None)
         else:
             self.app.exit()
-
-    def _cancel_lanes(self) -> None:
-        for lane in self.lanes:
-            self.workers.cancel_group(self, lane_group(lane))
 
     def action_measure(self) -> None:
         """Switch the bars between share of the text and time."""
@@ -96,7 +94,7 @@ class CompareScreen(RaceScreen):
         if event.what == "zoom":
             self._zoom(lane)
         elif event.what == "cancel":
-            self.workers.cancel_group(self, lane_group(lane))
+            self.cancel_lane(lane)
         elif event.what == "retry":
             if self.prompt and not lane.running:
                 self.start(self.prompt, lanes=[lane])
@@ -107,12 +105,11 @@ class CompareScreen(RaceScreen):
 
     def command_cancel(self, _argument: str) -> None:
         """Cancel all lanes."""
-        self._cancel_lanes()
+        self.cancel_lanes()
 
     async def cancel_answer(self) -> None:
         """Cancel all lanes and wait until they have ended."""
-        workers = [worker for lane in self.lanes for worker in self.workers.cancel_group(self, lane_group(lane))]
-        await asyncio.gather(*(worker.wait() for worker in workers), return_exceptions=True)
+        await asyncio.gather(*(worker.wait() for worker in self.cancel_lanes()), return_exceptions=True)
 
     def command_retry(self, _argument: str) -> None:
         """Ask the same prompt again in all lanes."""

@@ -54,6 +54,8 @@ class PromptScreen(Screen[None]):
 
     OWN_KEYS: ClassVar[tuple[OwnKey, ...]] = ()
     """They go before the commands' keys."""
+    WHILE_STREAMING: ClassVar[frozenset[str]] = WHILE_STREAMING
+    """The commands that run while an answer is coming."""
     ELSEWHERE: ClassVar[str] = ""
     """Where the commands are that this screen does not offer."""
 
@@ -161,7 +163,9 @@ class PromptScreen(Screen[None]):
             self.run_command(command.name, argument)
 
     def _say_streaming(self) -> None:
-        self.notify(f"The answer is still coming: {self.keys.label('cancel')} cancels it.", severity="warning")
+        own = (key_label(own.key) for own in self.OWN_KEYS if own.action == "cancel")
+        cancels = next(own, self.keys.label("cancel"))
+        self.notify(f"The answer is still coming: {cancels} cancels it.", severity="warning")
 
     # Commands.
 
@@ -177,7 +181,7 @@ class PromptScreen(Screen[None]):
         """Run a command by its name, with what followed it."""
         if name not in self.offered:
             self.say(f"/{name} is not available here", kind="warning", hint=self.ELSEWHERE)
-        elif self.streaming and name not in WHILE_STREAMING:
+        elif self.streaming and name not in self.WHILE_STREAMING:
             self._say_streaming()
         else:
             self._run_guarded(getattr(self, self.offered[name].method), argument)

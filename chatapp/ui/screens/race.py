@@ -5,7 +5,9 @@ What keys and commands do with it is in `chatapp.ui.screens.compare`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 
 import msgspec
 from textual import work
@@ -14,12 +16,14 @@ from textual.containers import Grid
 from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Static
+from textual.worker import Worker
 
 from chatapp.client.connection import ResponseCreate
-from chatapp.client.link import Speaker
+from chatapp.client.link import Identified, Speaker
 from chatapp.client.session import Session
 from chatapp.compare.race import departure_spread_ms, freeze, standings
 from chatapp.errors import ChatappError, UsageError
+from chatapp.log import log_path
 from chatapp.stream.answer import Answer
 from chatapp.stream.events import BackendInfo, Event, Failed, Finished, Message, Notice, Request, Retell
 from chatapp.ui.screens.prompting import PromptScreen
@@ -29,9 +33,14 @@ from chatapp.ui.widgets.prompt_box import PromptBox
 from chatapp.ui.widgets.race_plot import RacePlot, plot_of
 from chatapp.ui.widgets.standings import Measure, StandingsPanel, StandingsView
 
+_LOG = logging.getLogger(__name__)
+
 FEWEST, MOST = 2, 4
 METER_HZ = 8
 REDUCED_HZ = 4
+
+RACE_GROUP = "race"
+"""The worker group of what opens the connection and lets the lanes start."""
 
 PLOT_NS = 1_000_000_000
 """While lanes run, their plots are drawn once a second: a plot reads every arrival, a meter only the newest."""
@@ -60,6 +69,8 @@ class RaceScreen(PromptScreen):
         self.measure: Measure = "text"
         self._meter: Timer | None = None
         self._plotted_ns = 0
+        self._asking: set[Lane] = set()
+        """Lanes whose request is out: what asks it ends them. The others are ended where they are cancelled."""
 
     def _infos(self, backends: Sequence[str]) -> list[BackendInfo]:
         """Return what is behind each lane; the same backend twice is told apart by a number."""
@@ -153,34 +164,69 @@ class RaceScreen(PromptScreen):
         self.prompt = prompt
         chosen = list(lanes or self.lanes)
         answers = [lane.begin(prompt) for lane in chosen]
-        self.run_worker(self._run(prompt, chosen, answers), group="race", exit_on_error=False)
+        # A function and not its coroutine: one cancelled before its first step leaves nothing that was never awaited.
+        race = partial(self._run, prompt, chosen, answers)
+        _worker: Worker[None] = self.run_worker(race, group=RACE_GROUP, exit_on_error=False)
         if self._meter is not None:
             self._meter.resume()
         self.refresh_figures()
 
     async def _run(self, prompt: str, lanes: Sequence[Lane], answers: Sequence[Answer]) -> None:
-        """Open the connection first, so that the requests leave together."""
+        """Open the connection first, so that the requests leave together. No lane is left without an end."""
+        unasked = list(zip(lanes, answers, strict=True))
+        end: Event | None = None
         try:
             speaker = await self.session.speaker()
+            while unasked:
+                lane, answer = unasked.pop(0)
+                if answer.outcome is None:  # not cancelled meanwhile
+                    asking = partial(self._ask, speaker, lane, answer, prompt)
+                    _worker: Worker[None] = self.run_worker(asking, group=lane_group(lane), exit_on_error=False)
         except ChatappError as exc:
-            now = self.session.clock.now_ns()
-            for lane in lanes:
-                lane.take(Failed(now, "gateway_lost", exc.message, hint=exc.hint))
-                lane.finish()
-            return
-        for lane, answer in zip(lanes, answers, strict=True):
-            self.run_worker(self._ask(speaker, lane, answer, prompt), group=lane_group(lane), exit_on_error=False)
+            end = Failed(self.session.clock.now_ns(), "gateway_lost", exc.message, hint=exc.hint)
+        except Exception as exc:
+            end = unexpected(exc, self.session.clock.now_ns())
+        finally:
+            for lane, _answer in unasked:
+                self.end_unasked(lane, end)
+
+    def end_unasked(self, lane: Lane, end: Event | None = None) -> None:
+        """End a lane whose request has not left, as cancelled where nothing else is said."""
+        answer = lane.answer
+        if answer is not None and lane.running and lane not in self._asking:
+            lane.take(end or Finished(self.session.clock.now_ns(), "cancelled"))
+            lane.finish()
+            self.call_later(self._lane_ended, answer)
+
+    def cancel_lane(self, lane: Lane) -> list[Worker[object]]:
+        """Cancel one lane, also before its request has left; return what has to end for that."""
+        cancelled = self.workers.cancel_group(self, lane_group(lane))
+        self.end_unasked(lane)
+        return cancelled
+
+    def cancel_lanes(self) -> list[Worker[object]]:
+        """Cancel the race, also while its connection is being opened; return what has to end for that."""
+        cancelled = self.workers.cancel_group(self, RACE_GROUP)
+        return cancelled + [worker for lane in self.lanes for worker in self.cancel_lane(lane)]
 
     async def _ask(self, speaker: Speaker, lane: Lane, answer: Answer, prompt: str) -> None:
+        self._asking.add(lane)
         retell = self.retell if lane.info.simulated else None
         instructions = self.session.instructions or None
         message = Message("user", prompt)
         recorder, name = self.session.recorder, f"lane {self.lanes.index(lane) + 1}"
-        if recorder is not None:
-            recorder.begin(name, Request((message,), instructions, retell=retell), lane.info)
-        create = ResponseCreate(model=lane.backend, input=(message,), instructions=instructions, retell=retell)
-        stream = speaker.exchange(create)
+
+        def take(event: Event) -> None:
+            lane.take(event)
+            if recorder is not None:
+                recorder.record(name, event)
+
+        stream: AsyncGenerator[tuple[Event, Identified], None] | None = None
         try:
+            if recorder is not None:
+                recorder.begin(name, Request((message,), instructions, retell=retell), lane.info)
+            create = ResponseCreate(model=lane.backend, input=(message,), instructions=instructions, retell=retell)
+            stream = speaker.exchange(create)
             async for event, identified in stream:
                 taken: Event = event
                 replaced = isinstance(event, Notice) and event.kind == "fallback"
@@ -188,19 +234,23 @@ class RaceScreen(PromptScreen):
                     taken = not_raced(event, self.session.clock.now_ns())
                 elif identified.info is not None:
                     lane.adopt(self._named(lane, identified.info))
-                lane.take(taken)
-                if recorder is not None:
-                    recorder.record(name, taken)
+                take(taken)
                 if replaced:
                     break
         except ChatappError as exc:
-            lane.take(Failed(self.session.clock.now_ns(), getattr(exc, "code", "gateway_lost"), exc.message, exc.hint))
+            take(Failed(self.session.clock.now_ns(), getattr(exc, "code", "gateway_lost"), exc.message, exc.hint))
+        except Exception as exc:
+            take(unexpected(exc, self.session.clock.now_ns()))
         finally:
-            await stream.aclose()
-            if answer.outcome is None:
-                lane.take(Finished(self.session.clock.now_ns(), "cancelled"))
-            lane.finish()
-            self.call_later(self._lane_ended, answer)
+            try:
+                if stream is not None:
+                    await stream.aclose()
+            finally:
+                self._asking.discard(lane)
+                if answer.outcome is None:
+                    take(Finished(self.session.clock.now_ns(), "cancelled"))
+                lane.finish()
+                self.call_later(self._lane_ended, answer)
 
     async def _lane_ended(self, answer: Answer) -> None:
         self.refresh_figures()
@@ -243,6 +293,12 @@ class RaceScreen(PromptScreen):
             self.same_text,
             self.measure,
         )
+
+
+def unexpected(exc: Exception, now_ns: int) -> Failed:
+    """Return the end of a lane that met an error nobody foresaw; call it where that is handled: it is logged."""
+    _LOG.exception("a lane failed")
+    return Failed(now_ns, "internal", f"unexpected error: {type(exc).__name__}: {exc}", f"details: {log_path()}")
 
 
 def not_raced(notice: Notice, now_ns: int) -> Failed:

@@ -1,3 +1,6 @@
+import asyncio
+import json
+
 import pytest
 
 from chatapp.errors import GatewayError, UsageError
@@ -351,3 +354,159 @@ async def test_a_key_shows_plots_in_the_place_of_the_texts(compare, size):
         await pilot.pause()
         assert app.screen.query_one("#lanes").display
         assert not plots.display
+
+
+@pytest.mark.parametrize("text", ["", "/compare"])
+async def test_the_key_of_the_comparison_leaves_it_while_a_race_runs(compare, text):
+    app = compare(prompt="now", hold=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        await pilot.pause()
+        screen = app.screen
+        if text:
+            screen.prompt_box.text = text
+        await pilot.press("enter" if text else "f4")
+        await pilot.pause(0.05)
+        assert not screen.running
+    assert app.session.link.connections[0].cancelled == 2
+    assert not app.is_running
+
+
+async def test_what_has_to_wait_for_the_race_is_told_the_key_that_cancels_it(compare):
+    app = compare(prompt="now", hold=True, keymap={"cancel": "f9"})
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        await slash(pilot, "/retry")
+        assert "Esc cancels it" in said(app)
+        app.session.link.connections[0].gate.set()
+
+
+@pytest.fixture
+def opening(compare, monkeypatch):
+    """Return a comparison whose connection opens when the test says so, and the event for that."""
+
+    async def make(pilot):
+        session, opened = pilot.app.session, asyncio.Event()
+        speaker = session.speaker
+
+        async def wait_to_open():
+            await opened.wait()
+            return await speaker()
+
+        monkeypatch.setattr(session, "speaker", wait_to_open)
+        return opened
+
+    return make
+
+
+async def test_escape_cancels_a_race_whose_connection_is_being_opened(compare, opening):
+    app = compare()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        opened = await opening(pilot)
+        await pilot.press(*"now", "enter")
+        await pilot.pause()
+        assert app.screen.running
+        await pilot.press("escape")
+        await pilot.pause()
+        opened.set()
+        await settled(pilot)
+        assert not app.screen.running
+        assert [lane.answer.outcome for lane in app.screen.query(Lane)] == ["cancelled", "cancelled"]
+        assert not app.session.link.connections[0].requests
+
+
+async def test_a_lane_asked_again_is_cancelled_while_its_connection_is_being_opened(compare, opening):
+    app = compare(prompt="now")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        opened = await opening(pilot)
+        first, second = app.screen.query(Lane)
+        first.pane.focus()
+        await pilot.press("a", "x")
+        await pilot.pause()
+        assert not first.running
+        opened.set()
+        await settled(pilot)
+        assert (first.answer.outcome, second.answer.outcome) == ("cancelled", "done")
+        assert len(app.session.link.connections[0].requests) == 2
+
+
+async def test_one_lane_cancelled_before_the_start_leaves_the_race_to_the_other(compare, opening):
+    app = compare()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        opened = await opening(pilot)
+        await pilot.press(*"now", "enter")
+        first, second = app.screen.query(Lane)
+        first.pane.focus()
+        await pilot.press("x")
+        opened.set()
+        await settled(pilot)
+        assert (first.answer.outcome, second.answer.outcome) == ("cancelled", "done")
+        assert [request.model for request in app.session.link.connections[0].requests] == [SLOW]
+
+
+async def test_cancelling_waits_for_a_race_that_has_not_started(compare, opening):
+    app = compare()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        await opening(pilot)
+        await pilot.press(*"now", "enter")
+        await app.screen.cancel_answer()
+        assert not app.screen.running
+
+
+async def test_a_race_cancelled_before_its_first_step_ends(compare):
+    app = compare()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        app.screen.start("now")
+        app.screen.cancel_lanes()
+        await pilot.pause()
+        await pilot.pause()
+        assert [lane.answer.outcome for lane in app.screen.query(Lane)] == ["cancelled", "cancelled"]
+        assert not app.session.link.connections[0].requests
+
+
+async def test_an_error_nobody_foresaw_while_connecting_ends_every_lane(compare, monkeypatch):
+    async def broken():
+        raise RuntimeError("odd")
+
+    app = compare()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        monkeypatch.setattr(app.session, "speaker", broken)
+        await pilot.press(*"now", "enter")
+        await settled(pilot)
+        messages = [lane.answer.failure.message for lane in app.screen.query(Lane)]
+        assert messages == ["unexpected error: RuntimeError: odd"] * 2
+
+
+async def test_an_error_nobody_foresaw_ends_its_lane_only(compare, clock):
+    app = compare([[*race(clock)[0][:3], RuntimeError("odd")], race(clock)[1]], prompt="now")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await settled(pilot)
+        first, second = app.screen.query(Lane)
+        assert first.answer.failure.message == "unexpected error: RuntimeError: odd"
+        assert second.answer.outcome == "done"
+
+
+@pytest.mark.parametrize(("lost", "codes"), [(False, ["c", "c"]), (True, ["c", "e"])])
+async def test_a_recording_holds_the_end_of_a_cancelled_and_of_a_lost_lane(compare, clock, tmp_path, lost, codes):
+    path = tmp_path / "race.tokcast"
+    scripts = race(clock)
+    if lost:
+        scripts[1] = [*scripts[1][:3], GatewayError("the gateway went away", hint="again")]
+    app = compare(scripts, hold=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        await slash(pilot, f"/record {path}")
+        await pilot.press(*"now", "enter")
+        await pilot.pause(0.05)
+        await pilot.press("escape")
+        await settled(pilot)
+        await slash(pilot, "/record")
+    lines = [json.loads(line) for line in path.read_text().splitlines()[1:]]
+    ends = {data["s"]: code for _interval, code, data in lines if code in ("c", "d", "e")}
+    assert [ends.get("lane 1"), ends.get("lane 2")] == codes
