@@ -18,6 +18,13 @@ KEPT_CHARACTERS = 8_000_000
 MOST = 2**31 - 1
 """Of any whole number in a request: JSON knows no limit, backends do."""
 
+LONGEST_NAME = 256
+"""Of a backend, in characters: names are kept and shown in many places."""
+
+RECORDING = "recording:"
+LONGEST_PATH = 4_096
+"""What may follow `recording:`, in characters: Linux's PATH_MAX."""
+
 UNSUPPORTED = {
     "tools": "tool calls",
     "tool_choice": "tool calls",
@@ -135,6 +142,10 @@ def _decode(decoder: msgspec.json.Decoder[Any], raw: bytes, what: str) -> Any:
 def _check_limits(create: Create) -> None:
     if not create.model:
         raise WireError("invalid_value", "model: is empty; GET /v1/models lists the names", param="model")
+    most = len(RECORDING) + LONGEST_PATH if create.model.startswith(RECORDING) else LONGEST_NAME
+    if len(create.model) > most:
+        message = f"model: is longer than {most} characters; GET /v1/models lists the names"
+        raise WireError("invalid_value", message, param="model")
     if create.max_output_tokens is not None and not 1 <= create.max_output_tokens <= MOST:
         raise WireError("invalid_value", f"max_output_tokens: must lie between 1 and {MOST}", param="max_output_tokens")
     if create.seed is not None and abs(create.seed) > MOST:

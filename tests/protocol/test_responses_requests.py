@@ -80,6 +80,8 @@ def test_what_would_change_the_answer_is_refused_by_name(fields, param, says):
     [
         ({"model": ""}, "model"),
         ({"model": 3}, "model"),
+        ({"model": "m" * 257}, "model"),
+        ({"model": "recording:" + "m" * 4_097}, "model"),
         ({"max_output_tokens": 0}, "max_output_tokens"),
         ({"max_output_tokens": "many"}, "max_output_tokens"),
         ({"temperature": 2.5}, "temperature"),
@@ -92,6 +94,14 @@ def test_a_wrong_field_is_named(fields, param):
     error = refusal(create(**fields))
 
     assert (error.code, error.param) == ("invalid_value", param)
+
+
+def test_a_name_may_be_long_and_a_recording_as_deep_as_files_lie():
+    for name in ("m" * 256, "recording:/" + "folder/" * 500):
+        assert parse_client_event(create(model=name)).model == name
+    refused = refusal(create(model="m" * 100_000))
+    assert "256 characters" in refused.message
+    assert len(refused.message) < 200
 
 
 def test_text_of_an_odd_shape_is_no_reason_to_refuse():
