@@ -80,7 +80,7 @@ def gateway(  # noqa: PLR0913, PLR0917 - one for each option
         )
     tokens, where = read_tokens(token_file) if token_file else make_token()
     if not share_port:
-        for line in warnings_of(tokens, where, Path(tls_key) if tls_key else None, workers):
+        for line in (*warnings_of(tokens, where, Path(tls_key) if tls_key else None, workers), *late(tls_cert)):
             click.echo(f"chatapp: warning: {line}", err=True)
     start_logging("gateway")
     page = make_page() if metrics else None
@@ -205,6 +205,15 @@ def tls_context(cert: str | None, key: str | None) -> ssl.SSLContext | None:
     from chatapp.gateway.certificates import load_certificate
 
     return load_certificate(Path(cert), Path(key))
+
+
+def late(cert: str | None) -> list[str]:
+    """Return what to know of the dates of the authorities that a certificate's file holds."""
+    if not cert:
+        return []
+    from chatapp.gateway.certificates import late_certificates
+
+    return late_certificates(Path(cert))
 
 
 def warnings_of(tokens: Tokens, where: Path, key: Path | None, workers: int) -> list[str]:

@@ -8,10 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import trustme
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from chatapp.errors import UsageError
-from chatapp.gateway.certificates import load_certificate
+from chatapp.gateway.certificates import late_certificates, load_certificate
 from tests.gateway.scripted import ScriptedBackend, echo, serving
 
 NOW = datetime.now(tz=UTC)
@@ -30,6 +33,30 @@ class Files:
 @pytest.fixture
 def files(tmp_path):
     return Files(tmp_path)
+
+
+def certify(name, key, issuer, signer, *, days, ca=False, usage=None):
+    """Return a certificate that is valid from and until so many days from now."""
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW + timedelta(days=days[0]))
+        .not_valid_after(NOW + timedelta(days=days[1]))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+    )
+    if usage is not None:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+    return builder.sign(signer, hashes.SHA256())
+
+
+def write(files, key, *chain):
+    files.cert.write_bytes(b"".join(each.public_bytes(serialization.Encoding.PEM) for each in chain))
+    files.key.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
 
 
 def refused(files):
@@ -67,6 +94,56 @@ def test_a_certificate_that_is_not_valid_yet_may_mean_a_wrong_clock(tmp_path):
     error = refused(files)
     assert "not yet valid" in error.message
     assert "clock" in error.hint
+
+
+@pytest.mark.parametrize("head", ["subject=O = Föö GmbH\n", "\ufeff"])
+def test_letters_of_any_kind_may_stand_around_a_certificate(files, head):
+    files.cert.write_bytes(head.encode() + files.cert.read_bytes())
+    assert load_certificate(files.cert, files.key).get_ciphers()
+
+
+@pytest.mark.parametrize(("days", "words"), [((-9, -1), "expired on"), ((1, 9), "is not valid before"), ((-9, 9), "")])
+def test_the_dates_of_the_others_in_the_file_are_said_and_not_refused(files, days, words):
+    """Clients may have a way of their own around an old cross-signed authority."""
+    authority, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    write(
+        files,
+        key,
+        certify("leaf", key, "authority", authority, days=(-2, 9)),
+        certify("authority", authority, "authority", authority, days=days, ca=True),
+    )
+    load_certificate(files.cert, files.key)
+
+    said = late_certificates(files.cert)
+    assert len(said) == bool(words)
+    assert all(f"certificate 2 in {files.cert} (authority) {words}" in line for line in said)
+
+
+def test_the_first_certificate_counts_whatever_the_others_are(files):
+    authority, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    write(
+        files,
+        key,
+        certify("leaf", key, "authority", authority, days=(-9, -1)),
+        certify("authority", authority, "authority", authority, days=(-9, 9), ca=True),
+    )
+    assert "certificate has expired" in refused(files).message
+
+
+def test_dates_are_looked_at_also_where_no_file_can_be_made(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    good = Files(tmp_path)
+    assert load_certificate(good.cert, good.key).get_ciphers()
+    refused(Files(tmp_path, not_before=NOW - timedelta(days=90), not_after=NOW - timedelta(days=1)))
+
+
+def test_a_certificate_for_clients_only_is_not_called_a_matter_of_dates(files):
+    key = ec.generate_private_key(ec.SECP256R1())
+    write(files, key, certify("leaf", key, "leaf", key, days=(-2, 9), usage=ExtendedKeyUsageOID.CLIENT_AUTH))
+    error = refused(files)
+    assert "purpose" in error.message
+    assert "clock" not in error.hint
+    assert "serverAuth" in error.hint
 
 
 def test_a_key_of_another_certificate(files, tmp_path):
