@@ -7,10 +7,11 @@ collector's key. So its loggers end here.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from chatapp.redaction import REDACTOR
 from chatapp.text.sanitize import sanitize_line
@@ -20,6 +21,26 @@ SDK = "opentelemetry"
 
 LONGEST = 400
 """Characters kept of one message."""
+
+TOLD_KEPT = 256
+"""How many of the SDK's messages are remembered as told; some hold a number, so there is no end of them."""
+
+HARMLESS = {
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "content-encoding",
+    "content-type",
+    "host",
+    "stream-name",
+    "user-agent",
+    "x-axiom-dataset",
+    "x-honeycomb-dataset",
+    "x-scope-orgid",
+}
+"""Headers of collectors that say which data it is, or in which form, in words that ordinary messages hold, too."""
+
+_SIGNALS = ("", "TRACES_", "METRICS_")
 
 _log = logging.getLogger(__name__)
 
@@ -76,15 +97,18 @@ class SdkLog(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: set[str] = set()
+        self._told: dict[str, None] = {}  # in the order in which they came
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the first reason of an export; pass on what has not been said before."""
         text = sanitize_line(REDACTOR.text(record.getMessage()), limit=LONGEST)
+        kind = str(record.msg)[:LONGEST]  # messages differ in their arguments: how many, how long, which batch
         if _export.going_on:
             _export.reason = _export.reason or text
-        elif str(record.msg) not in self._told:  # messages differ in their arguments: how many, how long, which batch
-            self._told.add(str(record.msg))
+        elif kind not in self._told:
+            self._told[kind] = None
+            if len(self._told) > TOLD_KEPT:
+                del self._told[next(iter(self._told))]
             _log.log(record.levelno, "OpenTelemetry: %s", text, exc_info=record.exc_info)
 
 
@@ -99,8 +123,35 @@ def route_sdk_log() -> None:
 
 def hide_headers(environment: Mapping[str, str]) -> None:
     """Register what is sent to the collector in headers as secrets: which of them holds its key is not known."""
-    for signal in ("", "TRACES_", "METRICS_"):
+    for signal in _SIGNALS:
         for header in environment.get(f"OTEL_EXPORTER_OTLP_{signal}HEADERS", "").split(","):
-            value = (header.partition("=")[2] or header).strip()
-            for form in (value, unquote(value).strip()):
-                REDACTOR.add("OpenTelemetry header", form)
+            name, equals, value = header.partition("=")
+            if not equals or unquote(name).strip().lower() not in HARMLESS:
+                _hide("header", value if equals else header)
+
+
+def hide_endpoints(environment: Mapping[str, str]) -> None:
+    """Register the userinfo and the query values of the collector's addresses as secrets.
+
+    By hand, and rather too much than too little: a password with a slash in it is no userinfo to a URL parser, which
+    then says parts of it in its error.
+    """
+    for signal in _SIGNALS:
+        endpoint = environment.get(f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT", "")
+        address, _, query = endpoint.partition("#")[0].partition("?")
+        after_scheme = address.rpartition("://")[2]
+        for reading in (after_scheme.partition("/")[0], after_scheme):
+            userinfo = reading.rpartition("@")[0]
+            for part in (userinfo, userinfo.partition(":")[2], *userinfo.split("/")):
+                _hide("endpoint", part)
+        for field in re.split("[&;]", query):
+            _hide("endpoint", field.partition("=")[2] or field)
+
+
+def _hide(where: str, value: str) -> None:
+    """Register a value as it is written, as it is sent, and as an exporter's errors quote it."""
+    plain = unquote(value)
+    for form in (value, plain, quote(plain, safe=""), quote(value, safe="!#$%&'()*+,/:;=?@[]~")):
+        stripped = form.strip()
+        for shown in (stripped, repr(stripped)[1:-1], repr(stripped.encode())[2:-1]):
+            REDACTOR.add(f"OpenTelemetry-{where}", shown)

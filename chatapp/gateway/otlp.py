@@ -33,7 +33,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from chatapp import __version__
 from chatapp.backends.addresses import host_and_port
 from chatapp.gateway import conventions
-from chatapp.gateway.deliveries import Deliveries, hide_headers, route_sdk_log
+from chatapp.gateway.deliveries import Deliveries, hide_endpoints, hide_headers, route_sdk_log
 from chatapp.gateway.meter import Ended, NoMeter
 from chatapp.text.sanitize import sanitize_line
 
@@ -67,6 +67,7 @@ class OtlpMeter(NoMeter):
     def __init__(self, *, traces: bool, metrics: bool, worker: bool = False) -> None:
         route_sdk_log()
         hide_headers(os.environ)
+        hide_endpoints(os.environ)
         resource = make_resource(worker=worker)
         self._instruments: dict[str, Histogram] = {}
         self._tracer: Tracer | None = None

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from chatapp.errors import ExtraMissingError
 from chatapp.gateway.meter import Meter
-from chatapp.redaction import REDACTOR
 from chatapp.text.sanitize import sanitize_line
 
 SIGNALS = ("TRACES", "METRICS")
@@ -105,8 +104,10 @@ def open_telemetry(environment: Mapping[str, str], *, worker: bool = False) -> t
         try:
             meter = OtlpMeter(traces=asked.traces, metrics=asked.metrics, worker=worker)
         except Exception as exc:  # whatever a variable says: a gateway without traces is better than none
-            said = sanitize_line(REDACTOR.text(f"{type(exc).__name__}: {exc}"), limit=300)
-            lines.append(f"OpenTelemetry cannot be set up, nothing is exported: {said}")
+            lines.append(  # what it says may be a piece of a key
+                f"OpenTelemetry cannot be set up, nothing is exported: {type(exc).__name__}; one of the OTEL_ "
+                "variables holds what the SDK cannot use"
+            )
         else:
             what = " and ".join(name for name, on in (("traces", asked.traces), ("metrics", asked.metrics)) if on)
             _log.info("OpenTelemetry: %s are exported, as %s asks", what, asked.because)

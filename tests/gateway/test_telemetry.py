@@ -89,3 +89,15 @@ def test_a_variable_that_the_sdk_cannot_use_costs_the_traces_and_not_the_gateway
     assert meter is None
     assert len(said) == 1
     assert said[0].startswith("OpenTelemetry cannot be set up, nothing is exported: ValueError")
+
+
+def test_a_password_that_breaks_the_endpoint_is_in_no_line_about_it(monkeypatch, caplog):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://bob:HID/DEN@127.0.0.1:9")
+    meter, said = open_telemetry(os.environ)
+
+    assert meter is None
+    assert said == [
+        "OpenTelemetry cannot be set up, nothing is exported: ValueError; one of the OTEL_ variables holds what the "
+        "SDK cannot use"
+    ]
+    assert "HID" not in caplog.text
