@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 import time
 import uuid
 
@@ -347,12 +348,18 @@ async def test_streams_go_on_where_nobody_listens(monkeypatch, caplog):
 
 async def test_a_collector_that_never_answers_holds_neither_a_stream_nor_the_end(monkeypatch, caplog):
     monkeypatch.setattr("chatapp.gateway.otlp.FLUSH_S", 0.5)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3")
+    before = set(threading.enumerate())
     with black_hole() as endpoint:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
         meter = opened()
         async with serving(ScriptedBackend(echo), meter=meter) as (gateway, url), connected(url) as client:
             for _ in range(20):
                 await ask(client, "response.completed", model="scripted")
-            async with asyncio.timeout(15):  # the SDK's own patience is 10 s for an attempt and 30 s for the end
+            async with asyncio.timeout(15):  # the SDK's own patience is 3 s for an attempt here and 30 s for the end
                 await gateway.drain()
         assert len(lines(caplog, "did not take within 0.5 s what was left")) == 1
+    for thread in set(threading.enumerate()) - before:
+        if thread.name.startswith(("Otel", "otlp")):  # they draw random delays, which other tests would notice
+            await asyncio.to_thread(thread.join, 40)
+            assert not thread.is_alive()
