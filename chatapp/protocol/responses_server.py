@@ -220,7 +220,8 @@ class ResponseEncoder:
         yield self._frame("response.failed", response=response, **self._end(failure.at_ns))
 
     def _end(self, at_ns: int) -> dict[str, int]:
-        return {"ended_us": (at_ns - self._sent.at_ns) // 1000} if self._sent is not None else {}
+        # Rounded as arrivals are, or an end that came with the last text would lie a microsecond before it.
+        return {"ended_us": at_ns // 1000 - self._sent.at_ns // 1000} if self._sent is not None else {}
 
     def _response(
         self,

@@ -116,6 +116,26 @@ def test_what_a_backend_yields_is_what_a_client_gets(pieces, t_req_us, uncertain
     assert (decoder.ended, decoder.response_id, decoder.info) == (True, "resp_1", INFO)
 
 
+@given(st.integers(0, 10**6), st.lists(st.integers(0, 3_000), min_size=1, max_size=8), st.booleans())
+def test_stamps_between_microseconds_keep_their_order_and_the_end_its_place(t_req, gaps_ns, broken):
+    encoder = ResponseEncoder("resp_1", Create(model="m"), INFO, created_at=0)
+    frames, at = [*encoder.sent(Sent(t_req, "kernel"))], t_req
+    true = []
+    for gap_ns in gaps_ns:
+        at += gap_ns
+        true.append(at)
+        frames += encoder.delta("answer", "x", [Arrival(at, 1)])
+    # What comes in the last read with the text bears its stamp.
+    frames += encoder.failed(Failed(at, "stalled", "")) if broken else encoder.finished(Finished(at), None, None, {})
+
+    sent, *deltas, end = feed(ResponseDecoder(t_req), *frames, now_ns=at + 10_000)
+
+    told = [event.at_ns for event in deltas]
+    assert end.at_ns == told[-1]
+    assert told == sorted(told)
+    assert all(abs((each - sent.at_ns) - (one - t_req)) < 1000 for each, one in zip(told, true, strict=True))
+
+
 def test_a_joined_delta_keeps_every_arrival():
     encoder = ResponseEncoder("resp_1", Create(model="m"), INFO, created_at=0)
     list(encoder.sent(Sent(0)))
