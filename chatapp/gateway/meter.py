@@ -6,14 +6,24 @@ that watching a thousand streams costs what a thousand ends cost.
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from chatapp.stream.answer import Answer
 from chatapp.stream.events import Request
 
+MOST_NAMES = 200
+LONGEST_NAME = 200
+OTHER = "other"
+"""What all names beyond these are counted under."""
+
 NO_TRACE: Mapping[str, str] = MappingProxyType({})
+
+
+_log = logging.getLogger(__name__)
 
 
 class Ended(NamedTuple):
@@ -37,12 +47,11 @@ class Ended(NamedTuple):
     """The client's W3C trace context: the headers `traceparent` and `tracestate` of its opening request."""
 
 
-class Meter(Protocol):
-    """What the gateway reports to."""
+class Meter:
+    """What the gateway reports to. This one tells nobody; a subclass hears of what it overrides."""
 
-    @property
-    def reads_answers(self) -> bool:
-        """Whether `ended` is to be called: to settle an answer costs milliseconds where it is long."""
+    reads_answers = False
+    """Whether `ended` is to be called: to settle an answer costs milliseconds where it is long."""
 
     def ended(self, ended: Ended) -> None:
         """A response has ended. Called in a thread, never in the event loop's."""
@@ -67,46 +76,34 @@ class Meter(Protocol):
 
     def render(self, connections: int, streams: int) -> bytes | None:
         """Return the page `/metrics`, None where this has none."""
+        return None
 
     async def aclose(self) -> None:
         """Deliver what has not been delivered, in bounded time. Idempotent."""
 
 
-class NoMeter:
-    """Reports to nobody; the base of those who want to hear of a part."""
+class Names:
+    """Which names have figures of their own: the first so many, so that nobody can make up series without end.
 
-    reads_answers = False
+    Clients choose names, as in `PROVIDER/ANY-MODEL`, and what is counted under one is held for ever.
+    """
 
-    def ended(self, ended: Ended) -> None:
-        """Ignore."""
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+        self._lock = threading.Lock()  # answers are told of from several threads
 
-    def refused(self, code: str) -> None:
-        """Ignore."""
-
-    def fell_back(self, asked: str, answers: str, code: str) -> None:
-        """Ignore."""
-
-    def joined(self, deltas: int, frames: int) -> None:
-        """Ignore."""
-
-    def dropped(self, reason: str) -> None:
-        """Ignore."""
-
-    def lag(self, seconds: float) -> None:
-        """Ignore."""
-
-    def stands(self, connections: int, streams: int) -> None:
-        """Ignore."""
-
-    def render(self, connections: int, streams: int) -> bytes | None:
-        """Have no page."""
-        return None
-
-    async def aclose(self) -> None:
-        """Have nothing to deliver."""
+    def of(self, name: str) -> str:
+        """Return what is counted under for a name: the name, or `other` where that is long or one too many."""
+        with self._lock:
+            if name in self._known:
+                return name
+            if len(name) > LONGEST_NAME or len(self._known) >= MOST_NAMES:
+                return OTHER
+            self._known.add(name)
+            return name
 
 
-class Meters:
+class Meters(Meter):
     """Reports to several.
 
     Args:
@@ -121,7 +118,10 @@ class Meters:
         """Tell those that read answers."""
         for meter in self._meters:
             if meter.reads_answers:
-                meter.ended(ended)
+                try:
+                    meter.ended(ended)
+                except Exception:  # a bug of one must not cost the others their figures
+                    _log.exception("%s could not take an answer", type(meter).__name__)
 
     def refused(self, code: str) -> None:
         """Tell all."""

@@ -6,11 +6,10 @@ Nothing is counted per token: a response's gaps are observed when it has ended, 
 from __future__ import annotations
 
 import os
-import threading
 from typing import TYPE_CHECKING
 
 from chatapp.errors import ExtraMissingError
-from chatapp.gateway.meter import Ended, NoMeter
+from chatapp.gateway.meter import Ended, Meter, Names
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -24,17 +23,8 @@ LAG_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 MOST_GAPS = 2_000
 """Gaps of one response that are observed, spread evenly: enough for a histogram, and bounded."""
 
-MOST_NAMES = 200
-LONGEST_NAME = 200
-"""Names of backends that have figures of their own, and their characters.
 
-Clients choose names, as in `PROVIDER/ANY-MODEL`, and what is counted under one is held for ever and scraped each time.
-"""
-OTHER = "other"
-"""What all others are counted under."""
-
-
-class PrometheusMeter(NoMeter):
+class PrometheusMeter(Meter):
     """Counts for Prometheus.
 
     Args:
@@ -52,9 +42,7 @@ class PrometheusMeter(NoMeter):
         except ImportError:
             raise ExtraMissingError("GET /metrics", "metrics") from None
         self.registry = registry or CollectorRegistry()
-        self._names: set[str] = set()
-        self._naming = threading.Lock()
-        """Answers are told of from several threads."""
+        self._names = Names()
         backend = ("backend",)
         self.connections = Gauge(
             "chatapp_connections", "Open WebSockets", registry=self.registry, multiprocess_mode="livesum"
@@ -95,7 +83,7 @@ class PrometheusMeter(NoMeter):
     def ended(self, ended: Ended) -> None:
         """Count a response and its times."""
         answer = ended.answer
-        backend = self._named(answer.info.name)
+        backend = self._names.of(answer.info.name)
         self._responses.labels(backend, answer.outcome or "failed").inc()
         if answer.failure is not None:
             self._errors.labels(backend, answer.failure.code).inc()
@@ -115,19 +103,9 @@ class PrometheusMeter(NoMeter):
 
     def fell_back(self, asked: str, answers: str, code: str) -> None:
         """Count a fallback, and the failure that it hides from the responses' outcomes."""
-        asked = self._named(asked)
+        asked = self._names.of(asked)
         self._errors.labels(asked, code).inc()
-        self._fallbacks.labels(asked, self._named(answers), code).inc()
-
-    def _named(self, name: str) -> str:
-        """Return what a backend's figures are counted under: its name, unless that is long or one too many."""
-        with self._naming:
-            if name in self._names:
-                return name
-            if len(name) > LONGEST_NAME or len(self._names) >= MOST_NAMES:
-                return OTHER
-            self._names.add(name)
-            return name
+        self._fallbacks.labels(asked, self._names.of(answers), code).inc()
 
     def joined(self, deltas: int, frames: int) -> None:
         """Count what a connection was sent."""

@@ -34,7 +34,7 @@ from chatapp import __version__
 from chatapp.backends.addresses import host_and_port
 from chatapp.gateway import conventions
 from chatapp.gateway.deliveries import Deliveries, hide_endpoints, hide_headers, route_sdk_log
-from chatapp.gateway.meter import Ended, NoMeter
+from chatapp.gateway.meter import Ended, Meter, Names
 from chatapp.text.sanitize import sanitize_line
 
 SCOPE = "chatapp.gateway"
@@ -43,6 +43,9 @@ SCOPE = "chatapp.gateway"
 FLUSH_S = 3.0
 """How long the end of a gateway waits for what has not been delivered."""
 
+MODELS = ("gen_ai.request.model", "gen_ai.response.model")
+"""Attributes that clients and servers choose."""
+
 FIRST_CHUNK_EVENT = "chatapp.first_chunk"
 
 _PROPAGATOR = TraceContextTextMapPropagator()
@@ -50,7 +53,7 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 _log = logging.getLogger(__name__)
 
 
-class OtlpMeter(NoMeter):
+class OtlpMeter(Meter):
     """Reports to a collector, as the environment has it.
 
     Args:
@@ -70,6 +73,7 @@ class OtlpMeter(NoMeter):
         hide_endpoints(os.environ)
         resource = make_resource(worker=worker)
         self._instruments: dict[str, Histogram] = {}
+        self._names = Names()
         self._tracer: Tracer | None = None
         self._shutdowns: list[Callable[[], None]] = []
         self._flushing: list[asyncio.Future[None]] = []
@@ -102,6 +106,8 @@ class OtlpMeter(NoMeter):
                 self._tracer, ended, {**shared, **conventions.describe(ended, figures)}, context, offset_ns
             )
         if self._instruments:
+            # A series is held for ever, a span is sent and forgotten: only series need a bound.
+            shared |= {name: self._names.of(str(shared[name])) for name in MODELS if name in shared}
             for histogram, value, beside in conventions.observe(ended, figures):
                 self._instruments[histogram.name].record(value, {**shared, **beside}, context=context)
 

@@ -19,7 +19,7 @@ from chatapp.errors import UsageError
 from chatapp.gateway.access import Access
 from chatapp.gateway.account import Account
 from chatapp.gateway.fallback import Fallback
-from chatapp.gateway.meter import NO_TRACE, Meter, NoMeter
+from chatapp.gateway.meter import NO_TRACE, Meter
 from chatapp.gateway.outbox import Outbox, Ticker
 from chatapp.gateway.pages import Pages, too_many, unavailable
 from chatapp.gateway.peer import Limits, Peer
@@ -79,7 +79,7 @@ class Gateway:
         self.pool = BackendPool(resolve)
         self.ticker = Ticker()
         self._access = access
-        self._meter = meter or NoMeter()
+        self._meter = meter or Meter()
         self._fallback = Fallback(fallback, self.pool, self._meter) if fallback else None
         self._pages = Pages(access, models, self, self._meter)
         self._peers: dict[Peer, Talk | None] = {}

@@ -56,13 +56,13 @@ class Grant(msgspec.Struct, frozen=True):
 class Tokens:
     """The tokens that are valid now."""
 
+    def __init__(self, grants: Sequence[Grant]) -> None:
+        self.grants = tuple(grants)
+
     @property
     def limited(self) -> list[str]:
         """The names of those with limits that are counted."""
         return [grant.name for grant in self.grants if any(getattr(grant, limit) is not None for limit in _LIMITS)]
-
-    def __init__(self, grants: Sequence[Grant]) -> None:
-        self.grants = tuple(grants)
 
     @classmethod
     def single(cls, token: Secret) -> Tokens:

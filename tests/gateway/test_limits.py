@@ -12,7 +12,7 @@ import trustme
 from chatapp.client.connection import Connection, ResponseCreate
 from chatapp.errors import GatewayError
 from chatapp.gateway.access import Access
-from chatapp.gateway.meter import NoMeter
+from chatapp.gateway.meter import Meter
 from chatapp.gateway.metrics import PrometheusMeter
 from chatapp.gateway.pool import MOST_OPEN, BackendPool
 from chatapp.gateway.server import Gateway
@@ -128,7 +128,7 @@ async def test_a_client_that_was_dropped_is_counted_by_reason():
 
 
 async def test_without_metrics_the_page_says_how_to_have_them():
-    async with serving(ScriptedBackend(echo), meter=NoMeter()) as (_gateway, url):
+    async with serving(ScriptedBackend(echo), meter=Meter()) as (_gateway, url):
         status, text = await answer(url, "/metrics", AUTH)
 
     assert (status, "--metrics" in text) == (404, True)

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from chatapp.gateway.meter import Meters, NoMeter
+from chatapp.gateway.meter import Meter, Meters
 from tests.gateway.raw import OPENING, connected
 from tests.gateway.scripted import ScriptedBackend, echo, endless, serving, until
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(20)
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-class Heard(NoMeter):
+class Heard(Meter):
     """Notes everything."""
 
     def __init__(self, page=None):
@@ -75,6 +75,20 @@ async def test_all_are_told_and_only_readers_of_answers_read_them():
     assert second.ended_answers == ["answer"]
     assert meters.render(0, 0) == b"page"
     assert Meters(second).render(0, 0) is None
+
+
+def test_one_that_breaks_costs_the_others_nothing(caplog):
+    class Broken(Meter):
+        reads_answers = True
+
+        def ended(self, ended):
+            raise ValueError("a bug")
+
+    second = Reader()
+    Meters(Broken(), second).ended("answer")
+
+    assert second.ended_answers == ["answer"]
+    assert "Broken could not take an answer" in caplog.text
 
 
 async def test_a_gateway_closes_only_when_every_answer_has_been_counted():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chatapp.gateway.meter import Ended
-from chatapp.gateway.metrics import LONGEST_NAME, MOST_NAMES, PrometheusMeter
+from chatapp.gateway.meter import LONGEST_NAME, MOST_NAMES, Ended
+from chatapp.gateway.metrics import PrometheusMeter
 from chatapp.stream.answer import Answer
 from chatapp.stream.events import BackendInfo, Delta, Failed, Finished, Message, Request, Sent, Usage
 from tests.gateway.raw import OPENING, answer, connected

@@ -12,8 +12,10 @@ import uuid
 import pytest
 
 from chatapp.client.connection import Connection, ResponseCreate
+from chatapp.gateway.meter import MOST_NAMES, Ended
 from chatapp.gateway.telemetry import open_telemetry
-from chatapp.stream.events import Delta, Failed, Finished, Message, Sent, Usage
+from chatapp.stream.answer import Answer
+from chatapp.stream.events import BackendInfo, Delta, Failed, Finished, Message, Request, Sent, Usage
 from tests.gateway.collector import attributes, black_hole, collecting, nobody
 from tests.gateway.raw import OPENING, connected
 from tests.gateway.scripted import TOKEN, ScriptedBackend, echo, endless, now, serving, until
@@ -344,6 +346,23 @@ async def test_streams_go_on_where_nobody_listens(monkeypatch, caplog):
     assert len(lines(caplog, "traces do not reach")) == 1
     assert "refused" in lines(caplog, "traces do not reach")[0]
     assert len(lines(caplog, "metrics do not reach")) == 1
+
+
+async def test_models_that_clients_make_up_have_spans_but_no_series_of_their_own(collector):
+    meter = opened()
+    for number in range(MOST_NAMES + 20):
+        info = BackendInfo("n", "N", "live", "Tests", f"made-up-{number}")
+        answer = Answer(info)
+        for event in (Sent(0), Delta("a", 1_000), Finished(2_000)):
+            answer.feed(event)
+        meter.ended(Ended(f"resp_{number}", "c", Request((Message("user", "hi"),)), answer, 0))
+    await meter.aclose()
+
+    models = {found["gen_ai.request.model"] for _point, found in collector.points("gen_ai.client.operation.duration")}
+    assert len(models) == MOST_NAMES + 1
+    assert "other" in models
+    _span, found = collector.span(f"resp_{MOST_NAMES + 19}")
+    assert found["gen_ai.request.model"] == f"made-up-{MOST_NAMES + 19}"
 
 
 async def test_a_collector_that_never_answers_holds_neither_a_stream_nor_the_end(monkeypatch, caplog):
