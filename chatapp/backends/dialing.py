@@ -11,7 +11,7 @@ from typing import Any
 
 import httpcore2
 
-from chatapp.backends.addresses import is_literal
+from chatapp.addresses import is_literal
 from chatapp.backends.timed_stream import PlainStream, TcpStream
 
 STAGGER_S = 0.25

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from urllib.parse import urlsplit
 
-from chatapp.backends.addresses import is_loopback
+from chatapp.addresses import is_this_machine
 from chatapp.backends.catalog import CatalogEntry, load_catalog
 from chatapp.backends.model_list import list_models
 from chatapp.backends.registry import Listing, list_entry
@@ -19,11 +18,7 @@ async def discover(settings: Settings, *, budget_s: float = BUDGET_S) -> list[Li
     """Return the models of the servers that run on this machine; none where the setting `discover` is off."""
     if not settings.discover:
         return []
-    entries = [
-        entry
-        for entry in load_catalog(settings).values()
-        if entry.local and is_loopback(urlsplit(entry.base_url).hostname)
-    ]
+    entries = [entry for entry in load_catalog(settings).values() if entry.local and is_this_machine(entry.base_url)]
     asked = [asyncio.create_task(_ask(entry, budget_s)) for entry in entries]
     if not asked:
         return []

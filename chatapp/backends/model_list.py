@@ -6,9 +6,8 @@ import http.client
 import json
 import urllib.error
 import urllib.request
-from urllib.parse import urlsplit
 
-from chatapp.backends.addresses import is_loopback
+from chatapp.addresses import is_this_machine
 from chatapp.errors import BackendError
 from chatapp.protocol.failures import HINTS, as_error, clean, failure_from_body
 from chatapp.redaction import Secret
@@ -36,7 +35,7 @@ def list_models(base_url: str, key: Secret | None, *, label: str = "", timeout_s
     if key is not None:
         # Unredirected: the key goes to this server and to nobody it points at.
         request.add_unredirected_header("Authorization", f"Bearer {key.reveal()}")
-    handlers = [urllib.request.ProxyHandler({})] if is_loopback(urlsplit(base_url).hostname) else []
+    handlers = [urllib.request.ProxyHandler({})] if is_this_machine(base_url) else []
     try:
         with urllib.request.build_opener(*handlers).open(request, timeout=timeout_s) as response:
             body = response.read(MAX_BODY)

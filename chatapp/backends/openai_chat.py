@@ -17,7 +17,7 @@ from typing import Any
 import httpx2
 import openai
 
-from chatapp.backends.addresses import host_and_port
+from chatapp.addresses import host_and_port
 from chatapp.backends.answer_stream import read_answer
 from chatapp.backends.patience import Patience
 from chatapp.backends.refusals import explain

@@ -20,7 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from chatapp import __version__
-from chatapp.backends.addresses import host_and_port, is_loopback
+from chatapp.addresses import host_and_port, is_this_machine
 from chatapp.backends.patience import Patience
 from chatapp.clock import NS_PER_S
 from chatapp.errors import BackendError
@@ -179,7 +179,7 @@ class ResponsesBackend:
                 max_size=MAX_FRAME_BYTES,
                 open_timeout=self._patience.connect_s,
                 close_timeout=0.2,
-                proxy=None if is_loopback(urlsplit(self._url).hostname) else True,
+                proxy=None if is_this_machine(self._url) else True,
             )
         except InvalidStatus as exc:
             failure = failure_from_body(

@@ -17,7 +17,7 @@ from typing import Any
 import httpcore2
 import httpx2
 
-from chatapp.backends.addresses import is_loopback
+from chatapp.addresses import is_loopback
 from chatapp.backends.arrival_clock import Segment
 from chatapp.backends.dialing import TimedBackend
 from chatapp.backends.timed_stream import TimedStream

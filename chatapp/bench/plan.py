@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from urllib.parse import urlsplit
 
 import msgspec
 
+from chatapp.addresses import is_this_machine
 from chatapp.backends.base import Backend
 from chatapp.backends.catalog import load_catalog
 from chatapp.bench.cost import FREE, Budget, Price
@@ -57,15 +56,6 @@ def price_of(info: BackendInfo, settings: Settings, *, base_url: str | None = No
         return FREE
     listed = entry.price(info.model)
     return Price(listed.input, listed.output) if listed else Price()
-
-
-def is_this_machine(url: str) -> bool:
-    """Whether a server's URL names this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name
-        return False
 
 
 class RecordingObserver:

@@ -65,9 +65,9 @@ def gateway(  # noqa: PLR0913, PLR0917 - one for each option
     `base_url=http://HOST:PORT/v1`. OTEL_EXPORTER_OTLP_ENDPOINT sends traces and metrics to an OpenTelemetry collector
     (extra `otel`).
     """
+    from chatapp.addresses import is_loopback
     from chatapp.config import load_settings
     from chatapp.gateway import telemetry
-    from chatapp.gateway.access import is_loopback
     from chatapp.gateway.child import run
     from chatapp.log import start_logging
 
@@ -147,7 +147,8 @@ async def _serve(  # noqa: PLR0913 - what the command line says
     import gc
     import signal
 
-    from chatapp.gateway.access import Access, is_loopback
+    from chatapp.addresses import is_loopback
+    from chatapp.gateway.access import Access
     from chatapp.gateway.server import Gateway
     from chatapp.gateway.service import make_models, make_resolve
     from chatapp.gateway.supervisor import Lifeline

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import ipaddress
 import ssl
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from chatapp import __version__
+from chatapp.addresses import is_this_machine
 from chatapp.clock import Clock, MonotonicClock
 from chatapp.errors import GatewayError
 from chatapp.protocol.responses import MODELS_PATH, ModelListing
@@ -178,17 +178,6 @@ class Connection:
         code, reason = self._socket.close_code, self._socket.close_reason
         said = f" ({code} {reason})".rstrip() if code not in (None, 1006) else ""
         return Failed(now_ns, LOST, f"the connection to the gateway was lost{said}", self._when_lost, retryable=True)
-
-
-def is_this_machine(url: str) -> bool:
-    """Whether a URL names this machine, whose monotonic clock is ours."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name, which may begin with 127. and be anywhere
-        return False
 
 
 def list_models(url: str, token: Secret | None, *, timeout_s: float = 5.0) -> list[ModelListing]:

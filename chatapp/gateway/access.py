@@ -7,7 +7,6 @@ loopback the Host must be a name of loopback (OWASP WebSocket cheat sheet; CVE-2
 
 from __future__ import annotations
 
-import ipaddress
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -69,16 +68,6 @@ def host_name(host: str | None) -> str:
     if host.startswith("["):
         return host.partition("]")[0].lower() + "]"
     return host.partition(":")[0].lower()
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _single(headers: Headers, name: str) -> str | None:

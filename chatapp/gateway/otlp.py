@@ -31,7 +31,7 @@ from opentelemetry.trace import SpanKind, StatusCode, Tracer, set_span_in_contex
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from chatapp import __version__
-from chatapp.backends.addresses import host_and_port
+from chatapp.addresses import host_and_port
 from chatapp.gateway import conventions
 from chatapp.gateway.deliveries import Deliveries, hide_endpoints, hide_headers, route_sdk_log
 from chatapp.gateway.meter import Ended, Meter, Names

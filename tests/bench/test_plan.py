@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from chatapp.bench.cost import FREE, Budget, Price
-from chatapp.bench.plan import Plan, carry_out, is_this_machine, price_of, stopping_on_interrupt
+from chatapp.bench.plan import Plan, carry_out, price_of, stopping_on_interrupt
 from chatapp.bench.schedule import Load, sweep
 from chatapp.config import Settings
 from chatapp.errors import BackendError
@@ -94,18 +94,3 @@ def test_prices_are_the_catalogs_and_nothing_on_this_machine():
     assert price_of(msgspec.structs.replace(INFO, kind="simulated"), settings) == FREE
     assert price_of(INFO, settings, base_url="http://127.0.0.1:8000/v1") == FREE
     assert price_of(INFO, settings, base_url="https://example.com/v1") == Price()
-
-
-@pytest.mark.parametrize(
-    ("url", "here"),
-    [
-        ("http://localhost:1/v1", True),
-        ("http://[::1]:1/v1", True),
-        ("http://127.8.8.8/", True),
-        ("http://127.example.com", False),
-        ("https://api.example.com", False),
-        ("nonsense", False),
-    ],
-)
-def test_this_machine(url, here):
-    assert is_this_machine(url) is here

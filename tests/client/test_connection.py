@@ -10,7 +10,7 @@ import pytest
 import trustme
 from websockets.asyncio.server import serve
 
-from chatapp.client.connection import MOST_WAITING, Connection, ResponseCreate, is_this_machine
+from chatapp.client.connection import MOST_WAITING, Connection, ResponseCreate
 from chatapp.errors import GatewayError
 from chatapp.redaction import Secret
 from chatapp.stream.events import Delta, Failed, Finished, Message, Notice, Sent, Usage
@@ -213,18 +213,6 @@ async def test_another_server_of_the_protocol_is_read_without_the_extensions():
     assert before <= events[0].at_ns <= events[1].at_ns <= events[3].at_ns <= now()
     assert "compact" not in asked[0]
     assert set(asked[0]) <= {"type", "model", "input", "store", "stream_id"}
-
-
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.1", "[::1]"])
-def test_this_machine_is_known_by_its_address(host):
-    assert is_this_machine(f"ws://{host}:1/v1/responses")
-
-
-@pytest.mark.parametrize(
-    "host", ["127.example.com", "127.0.0.1.example.com", "192.0.2.1", "[2001:db8::1]", "localhost.x"]
-)
-def test_a_name_that_begins_like_an_address_may_be_anywhere(host):
-    assert not is_this_machine(f"ws://{host}:1/v1/responses")
 
 
 async def test_what_follows_a_loss_is_said_by_whoever_opened_the_connection():

@@ -16,9 +16,14 @@ def is_loopback(host: str | None) -> bool:
     if host.lower() == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def is_this_machine(url: str) -> bool:
+    """Return whether a URL names this machine, whose monotonic clock is ours and which charges nothing."""
+    return is_loopback(urlsplit(url).hostname)
 
 
 def is_literal(host: str) -> bool:
