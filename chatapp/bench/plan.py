@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ from chatapp.stream.tokens import load_encoding
 from chatapp.timer import PreciseClock
 
 PROGRESS_S = 0.25
+AGAIN_S = 1.0
+"""How long a second Ctrl-C counts as the first."""
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -139,12 +142,22 @@ async def _tick(runner: Runner, on_progress: Callable[[Progress | None], None] |
 
 @contextmanager
 def stopping_on_interrupt(stop: asyncio.Event) -> Iterator[None]:
-    """Let the first Ctrl-C set `stop`, and the second interrupt as usual."""
-    loop = asyncio.get_running_loop()
+    """Let the first Ctrl-C set `stop`, and one that comes `AGAIN_S` later interrupt as usual.
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, previous)
-        loop.call_soon_threadsafe(stop.set)
+    Whoever presses it twice at once, or sends it to a group of processes and to each of them, wants what was measured.
+    """
+    loop = asyncio.get_running_loop()
+    asked_s: float | None = None
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal asked_s
+        if asked_s is None:
+            asked_s = time.monotonic()
+            loop.call_soon_threadsafe(stop.set)
+        elif time.monotonic() - asked_s >= AGAIN_S:
+            signal.signal(signal.SIGINT, previous)
+            if callable(previous):
+                previous(number, frame)
 
     try:
         previous = signal.signal(signal.SIGINT, interrupt)

@@ -182,8 +182,8 @@ class Display:
     def level(self, run: Run) -> None:
         """Say that a level is over."""
         self.close()
-        errors = len(run.responses) - len(run.good)
-        click.echo(f"{run.load.label}: {len(run.good)} whole answers, {errors} errors, {run.lasted_s:.1f} s", err=True)
+        failed = sum(response.kind_of_error not in (None, "cancelled") for response in run.responses)
+        click.echo(f"{run.load.label}: {len(run.good)} whole answers, {failed} failed, {run.lasted_s:.1f} s", err=True)
 
     def problem(self, line: str) -> None:
         """Say why a recording stopped."""

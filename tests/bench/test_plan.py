@@ -72,6 +72,35 @@ async def test_ctrl_c_keeps_what_was_measured(plan):
     assert len(runs[0].good) >= 2
 
 
+async def test_a_ctrl_c_that_comes_twice_at_once_is_one(plan):
+    plan.loads = (Load(requests=100_000, warmup=0),)
+
+    def interrupt(progress):
+        if progress is not None and progress.done >= 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    (run,) = await carry_out(plan, on_progress=interrupt)
+    assert run.partial == "interrupted"
+    assert len(run.good) >= 2
+
+
+async def test_a_later_ctrl_c_interrupts_as_usual(monkeypatch):
+    monkeypatch.setattr("chatapp.bench.plan.AGAIN_S", 0.0)
+    heard = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: heard.append(number))
+    try:
+        stop = asyncio.Event()
+        with stopping_on_interrupt(stop):
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.wait_for(stop.wait(), 5)
+            assert not heard
+            os.kill(os.getpid(), signal.SIGINT)
+            assert heard == [signal.SIGINT]
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 async def test_elsewhere_than_in_the_main_thread_interrupts_are_left_alone():
     async def inside():
         with stopping_on_interrupt(asyncio.Event()):

@@ -37,7 +37,7 @@ def test_a_table_on_stdout_and_progress_on_stderr(backend, capsys):
     out, err = capsys.readouterr()
     assert "output speed" in out
     assert "goodput: 100.0%" in out
-    assert "×1: 2 whole answers, 0 errors" in err
+    assert "×1: 2 whole answers, 0 failed" in err
 
 
 def test_json_on_stdout_leaves_nothing_else_there(backend, capsys):
@@ -162,4 +162,4 @@ def test_a_cluster_reports_as_one_machine_does(capsys, tmp_path, monkeypatch):
     report = json.loads(out)
     assert [response["worker"] for response in report["responses"]] == ["worker-1", "worker-1"]
     assert report["partial"] is None
-    assert "×1: 2 whole answers, 0 errors" in err
+    assert "×1: 2 whole answers, 0 failed" in err
