@@ -1,20 +1,6 @@
 """What all layouts have in common: decorations to the left."""
 
-from chatapp.text.layout import layout_of
-from chatapp.text.markdown import MarkdownStream
-
-
-def blocks(source):
-    stream = MarkdownStream()
-    stream.feed(source)
-    stream.finish()
-    return stream.blocks
-
-
-def rows(block, width):
-    layout = layout_of(block, width)
-    assert layout.width == width
-    return [layout.row(index) for index in range(layout.height)]
+from tests.text.test_layout import blocks, rows
 
 
 def test_decorations_are_counted_from_the_second_row_on():
