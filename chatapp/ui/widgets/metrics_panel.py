@@ -6,7 +6,6 @@ measured). Rows carry a rank; where the panel is short, the least important ones
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -217,7 +216,10 @@ def _beside(view: PanelView, snapshot: Snapshot, width: int) -> list[_Row]:
         rows.append(_Row(pair("cost", wording.cost(view.usd), width), 7))
     if snapshot.warnings:
         sentence = snapshot.warnings[0].partition(": ")[2] or snapshot.warnings[0]  # the code before it is for programs
-        lines = textwrap.wrap("! " + sanitize_line(sentence), width, max_lines=_WARNING_LINES, placeholder=" …")
+        lines = wrap(sanitize_line(sentence), width - 2)
+        lines[0] = f"! {lines[0]}"
+        if len(lines) > _WARNING_LINES:
+            lines = [*lines[: _WARNING_LINES - 1], cut(f"{lines[_WARNING_LINES - 1]} …", width)]
         rows.append(_Row(Content.styled("\n".join(lines), "$warning"), 4))
     return rows
 

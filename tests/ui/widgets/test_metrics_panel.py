@@ -151,6 +151,15 @@ def test_a_warning_is_wrapped_to_be_read():
     assert lines[-2:] == ["! the first chunk held", "several tokens"]
 
 
+@pytest.mark.parametrize("sentence", ["a warning of many words " * 9, "服务器说了一些没有空格的话" * 9])
+def test_a_long_warning_is_cut_at_columns_after_four_lines(sentence):
+    lines = shown(PanelView("x", "live", "", snapshot(warnings=(f"code: {sentence}",))), width=22, height=60)
+    begun = next(number for number, line in enumerate(lines) if line.startswith("! "))
+    assert len(lines) - begun == 4
+    assert all(cell_len(line) <= 22 for line in lines)
+    assert lines[-1].endswith("…")
+
+
 def test_token_counts_are_written_closer_before_their_name_is_cut():
     wide = snapshot(output_tokens=400, input_tokens=12)
     assert row(shown(PanelView("x", "live", "", wide)), "in / out").endswith("12 / 400")
